@@ -1,0 +1,145 @@
+//! The configuration as types: what every part of the agent is built from, and what the injector writes.
+//!
+//! The schema is Vault Agent's, with Keyside's own keys beside it. Every value here has been checked: a `Config`
+//! that exists can be started.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub mod auto_auth;
+pub mod listener;
+pub mod vault;
+
+/// One agent's whole configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// `vault`: the server.
+    pub vault: vault::Vault,
+    /// `auto_auth`: how to log in, and where the token goes.
+    pub auto_auth: Option<auto_auth::AutoAuth>,
+    /// `cache`: absent means that the proxy keeps nothing.
+    pub cache: Option<Cache>,
+    /// `cache.use_auto_auth_token` or `api_proxy.use_auto_auth_token`, merged.
+    pub attach_token: AttachToken,
+    /// `listener` blocks, in the order of the files.
+    pub listeners: Vec<listener::Listener>,
+    /// `limits`: the ceiling on what the agent sends by itself.
+    pub limits: Limits,
+    /// `admin`: absent means no admin socket, so no probes and no status.
+    pub admin: Option<Admin>,
+    /// `log_level`.
+    pub log_level: LogLevel,
+    /// `log_format`.
+    pub log_format: LogFormat,
+    /// `pid_file`.
+    pub pid_file: Option<PathBuf>,
+    /// `exit_after_auth`: log in, fill every sink once, exit 0.
+    pub exit_after_auth: bool,
+    /// `worker_threads`: 0 is one current-thread runtime.
+    pub worker_threads: u16,
+}
+
+/// `use_auto_auth_token`: what the proxy does with requests that carry no credential of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AttachToken {
+    /// `false`: a request goes up as it came.
+    #[default]
+    Never,
+    /// `true`: the auto-auth token is attached where the client sent no credential.
+    WhereAbsent,
+    /// `"force"`: the auto-auth token replaces whatever credential the client sent.
+    Force,
+}
+
+/// `cache`: bounds of what the proxy keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cache {
+    /// `max_entries`: kept answers.
+    pub max_entries: usize,
+    /// `max_bytes`: kept answers together, in bytes.
+    pub max_bytes: usize,
+    /// `max_body`: the largest request or answer body that is kept, in bytes; larger ones pass uncached.
+    pub max_body: usize,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            max_entries: 10_000,
+            max_bytes: 32 << 20,
+            max_body: 1 << 20,
+        }
+    }
+}
+
+/// `limits`: the ceiling on everything that the agent sends by itself, logins and renewals together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// `requests_per_second`, sustained; at least 1.
+    pub requests_per_second: u32,
+    /// `burst`: requests that may go at once after a quiet time; at least 1.
+    pub burst: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            requests_per_second: 10,
+            burst: 20,
+        }
+    }
+}
+
+/// `admin`: probes, metrics, status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// `socket`: a Unix socket of mode 0600.
+    pub socket: PathBuf,
+    /// `address`: metrics and probes over HTTP as well; absent means not.
+    pub address: Option<listener::HostPort>,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self {
+            socket: PathBuf::from(ADMIN_SOCKET),
+            address: None,
+        }
+    }
+}
+
+/// Where the admin socket is unless `admin.socket` says otherwise.
+pub const ADMIN_SOCKET: &str = "/run/keyside/admin.sock";
+
+/// `log_level`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogLevel {
+    /// `trace`
+    Trace,
+    /// `debug`
+    Debug,
+    /// `info`, also spelt `notice`
+    #[default]
+    Info,
+    /// `warn`, also spelt `warning`
+    Warn,
+    /// `error`, also spelt `err`
+    Error,
+}
+
+/// `log_format`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `standard`, also spelt `text`
+    #[default]
+    Standard,
+    /// `json`
+    Json,
+}
+
+/// A file mode, written in octal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mode(pub u32);
+
+/// A duration key's largest value: the timer wheel counts to about 2.2 years.
+pub const MAX_DURATION: Duration = Duration::from_secs(2 * 365 * 24 * 3600);

@@ -1,0 +1,85 @@
+//! `auto_auth`: how the agent logs in, and where the token goes.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Mode;
+
+/// The `auto_auth` block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AutoAuth {
+    /// `method`.
+    pub method: Method,
+    /// `sink` blocks; none is fine where the proxy attaches the token.
+    pub sinks: Vec<Sink>,
+}
+
+/// The `method` block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Method {
+    /// `mount_path`: `auth/<type>` where not written; without slashes at its ends.
+    pub mount_path: String,
+    /// `namespace` of the login; `vault.namespace` where absent.
+    pub namespace: Option<String>,
+    /// `min_backoff`, 1 s by default.
+    pub min_backoff: Duration,
+    /// `max_backoff`, 5 min by default; not below `min_backoff`.
+    pub max_backoff: Duration,
+    /// `exit_on_err`: the first failed login ends the process with status 1.
+    pub exit_on_err: bool,
+    /// `type` and `config`.
+    pub login: Login,
+}
+
+/// How to log in: one variant per method.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// `kubernetes`: the pod's service-account token.
+    Kubernetes {
+        /// `role` of the auth mount.
+        role: String,
+        /// `token_path`: read again at every login.
+        token_path: PathBuf,
+    },
+    /// `jwt`: a JSON Web Token in a file.
+    Jwt {
+        /// `role` of the auth mount.
+        role: String,
+        /// `path`: read again at every login.
+        path: PathBuf,
+        /// `remove_jwt_after_reading`, true by default.
+        remove_after_reading: bool,
+    },
+    /// `approle`: a role id and, where the role wants one, a secret id.
+    AppRole {
+        /// `role_id_file_path`: read again at every login.
+        role_id: PathBuf,
+        /// `secret_id_file_path`: read again at every login.
+        secret_id: Option<PathBuf>,
+        /// `remove_secret_id_file_after_reading`, true by default.
+        remove_secret_id_after_reading: bool,
+    },
+}
+
+/// Where the kubelet puts a pod's service-account token.
+pub const SERVICE_ACCOUNT_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
+/// One `sink` block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sink {
+    /// `file`.
+    File(FileSink),
+}
+
+/// A `file` sink: a file that always holds the newest token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileSink {
+    /// `path`.
+    pub path: PathBuf,
+    /// `mode`, 0640 by default.
+    pub mode: Mode,
+    /// `owner` (name or id), also spelt `uid`; the process's own where absent.
+    pub owner: Option<String>,
+    /// `group` (name or id), also spelt `gid`; the process's own where absent.
+    pub group: Option<String>,
+}
