@@ -1,6 +1,16 @@
 //! The agent's configuration: types, reading (HCL 1, JSON, YAML), checking, writing.
 //!
+//! ```text
+//! Source → hcl | json | yaml → node → decode → check → model::Config → write
+//! ```
+//!
 //! Invariant: no I/O. Callers read files and the environment; this crate turns text into [`model::Config`]
 //! or into all the mistakes in it, each with its place.
 
+#![warn(missing_docs)]
+
+pub mod load;
+pub mod mistake;
 pub mod model;
+pub mod source;
+pub mod write;

@@ -142,4 +142,4 @@ pub enum LogFormat {
 pub struct Mode(pub u32);
 
 /// A duration key's largest value: the timer wheel counts to about 2.2 years.
-pub const MAX_DURATION: Duration = Duration::from_secs(2 * 365 * 24 * 3600);
+pub const MAX_DURATION: Duration = Duration::from_hours(2 * 365 * 24);

@@ -39,7 +39,7 @@ impl Default for Vault {
             client_certificate: None,
             tls_server_name: None,
             tls_skip_verify: false,
-            timeout: Duration::from_secs(60),
+            timeout: Duration::from_mins(1),
         }
     }
 }

@@ -1,0 +1,272 @@
+//! A [`Config`] as text: JSON in Vault Agent's schema.
+//!
+//! Invariant: equal configurations give equal bytes, in every build; reading the text back gives an equal
+//! configuration. Defaults are written out, so that a later agent with other defaults still does what was meant.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::model::auto_auth::{AutoAuth, FileSink, Login, Method, Sink};
+use crate::model::listener::{Bind, Listener, Role};
+use crate::model::vault::{Address, Vault};
+use crate::model::{Admin, AttachToken, Cache, Config, Limits, LogFormat, LogLevel, Mode};
+
+impl Config {
+    /// The configuration as one line of JSON, as the injector puts it into `KEYSIDE_CONFIG`.
+    ///
+    /// A path that is not UTF-8 is written with replacement characters; reading makes no such path.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        config(self).to_string()
+    }
+
+    /// The same as [`Config::to_json`], in lines and indented, for people.
+    #[must_use]
+    pub fn to_json_pretty(&self) -> String {
+        format!("{:#}", config(self))
+    }
+}
+
+fn config(config: &Config) -> Value {
+    let attach = match config.attach_token {
+        AttachToken::Never => None,
+        AttachToken::WhereAbsent => Some(Value::from(true)),
+        AttachToken::Force => Some(Value::from("force")),
+    };
+    object([
+        ("admin", config.admin.as_ref().map(admin)),
+        (
+            "api_proxy",
+            attach.map(|attach| object([("use_auto_auth_token", Some(attach))])),
+        ),
+        ("auto_auth", config.auto_auth.as_ref().map(auto_auth)),
+        ("cache", config.cache.as_ref().map(cache)),
+        ("exit_after_auth", Some(config.exit_after_auth.into())),
+        ("limits", Some(limits(&config.limits))),
+        (
+            "listener",
+            Some(config.listeners.iter().map(listener).collect()),
+        ),
+        ("log_format", Some(log_format(config.log_format).into())),
+        ("log_level", Some(log_level(config.log_level).into())),
+        ("pid_file", config.pid_file.as_deref().map(path)),
+        ("vault", Some(vault(&config.vault))),
+        ("worker_threads", Some(config.worker_threads.into())),
+    ])
+}
+
+fn admin(admin: &Admin) -> Value {
+    object([
+        (
+            "address",
+            admin.address.as_ref().map(|at| at.to_string().into()),
+        ),
+        ("socket", Some(path(&admin.socket))),
+    ])
+}
+
+fn auto_auth(auto_auth: &AutoAuth) -> Value {
+    object([
+        ("method", Some(method(&auto_auth.method))),
+        ("sink", Some(auto_auth.sinks.iter().map(sink).collect())),
+    ])
+}
+
+fn method(method: &Method) -> Value {
+    let (kind, config) = login(&method.login);
+    object([
+        ("config", Some(config)),
+        ("exit_on_err", Some(method.exit_on_err.into())),
+        ("max_backoff", Some(duration(method.max_backoff))),
+        ("min_backoff", Some(duration(method.min_backoff))),
+        ("mount_path", Some(method.mount_path.clone().into())),
+        ("namespace", text(method.namespace.as_ref())),
+        ("type", Some(kind.into())),
+    ])
+}
+
+fn login(login: &Login) -> (&'static str, Value) {
+    match login {
+        Login::Kubernetes { role, token_path } => {
+            let role = ("role", text(Some(role)));
+            let config = object([role, ("token_path", Some(path(token_path)))]);
+            ("kubernetes", config)
+        }
+        Login::Jwt {
+            role,
+            path: file,
+            remove_after_reading,
+        } => {
+            let remove = Some((*remove_after_reading).into());
+            let config = object([
+                ("path", Some(path(file))),
+                ("remove_jwt_after_reading", remove),
+                ("role", text(Some(role))),
+            ]);
+            ("jwt", config)
+        }
+        Login::AppRole {
+            role_id,
+            secret_id,
+            remove_secret_id_after_reading,
+        } => {
+            let remove = Some((*remove_secret_id_after_reading).into());
+            let config = object([
+                ("remove_secret_id_file_after_reading", remove),
+                ("role_id_file_path", Some(path(role_id))),
+                ("secret_id_file_path", secret_id.as_deref().map(path)),
+            ]);
+            ("approle", config)
+        }
+    }
+}
+
+fn sink(sink: &Sink) -> Value {
+    let Sink::File(file) = sink;
+    let config = Some(file_sink(file));
+    object([("config", config), ("type", Some("file".into()))])
+}
+
+fn file_sink(sink: &FileSink) -> Value {
+    object([
+        ("group", text(sink.group.as_ref())),
+        ("mode", Some(mode(sink.mode))),
+        ("owner", text(sink.owner.as_ref())),
+        ("path", Some(path(&sink.path))),
+    ])
+}
+
+fn cache(cache: &Cache) -> Value {
+    object([
+        ("max_body", Some(cache.max_body.into())),
+        ("max_bytes", Some(cache.max_bytes.into())),
+        ("max_entries", Some(cache.max_entries.into())),
+    ])
+}
+
+fn limits(limits: &Limits) -> Value {
+    object([
+        ("burst", Some(limits.burst.into())),
+        (
+            "requests_per_second",
+            Some(limits.requests_per_second.into()),
+        ),
+    ])
+}
+
+fn listener(listener: &Listener) -> Value {
+    let role = match listener.role {
+        Role::Default => "default",
+        Role::MetricsOnly => "metrics_only",
+    };
+    let mut fields = Map::new();
+    let mut add = |key: &str, value: Option<Value>| {
+        value.map(|value| fields.insert(key.to_owned(), value));
+    };
+    let hosts: Value = listener.allowed_hosts.iter().cloned().collect();
+    let header = listener.require_request_header;
+    match &listener.bind {
+        Bind::Tcp(at) => add("address", Some(at.to_string().into())),
+        Bind::Unix { path: socket, .. } => add("address", Some(path(socket))),
+    }
+    add("allow_forwarded", Some(listener.allow_forwarded.into()));
+    add("allowed_hosts", Some(hosts));
+    add("max_connections", Some(listener.max_connections.into()));
+    add("require_request_header", Some(header.into()));
+    add("role", Some(role.into()));
+    match &listener.bind {
+        Bind::Tcp(_) => {
+            add("tls_disable", Some(true.into()));
+            add("type", Some("tcp".into()));
+        }
+        Bind::Unix {
+            mode: permissions,
+            user,
+            group,
+            ..
+        } => {
+            add("socket_group", text(group.as_ref()));
+            add("socket_mode", permissions.map(mode));
+            add("socket_user", text(user.as_ref()));
+            add("type", Some("unix".into()));
+        }
+    }
+    Value::Object(fields)
+}
+
+fn vault(vault: &Vault) -> Value {
+    let client = vault.client_certificate.as_ref();
+    object([
+        ("address", Some(address(&vault.address).into())),
+        ("ca_cert", vault.ca_cert.as_deref().map(path)),
+        ("ca_path", vault.ca_path.as_deref().map(path)),
+        ("ca_pem", text(vault.ca_pem.as_ref())),
+        ("client_cert", client.map(|pair| path(&pair.certificate))),
+        ("client_key", client.map(|pair| path(&pair.key))),
+        ("client_timeout", Some(duration(vault.timeout))),
+        ("namespace", text(vault.namespace.as_ref())),
+        ("tls_server_name", text(vault.tls_server_name.as_ref())),
+        ("tls_skip_verify", Some(vault.tls_skip_verify.into())),
+    ])
+}
+
+fn address(address: &Address) -> String {
+    match address {
+        Address::Tcp { tls, at, prefix } => {
+            let scheme = if *tls { "https" } else { "http" };
+            format!("{scheme}://{at}{prefix}")
+        }
+        Address::Unix(path) => format!("unix://{}", path.display()),
+    }
+}
+
+fn log_level(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Trace => "trace",
+        LogLevel::Debug => "debug",
+        LogLevel::Info => "info",
+        LogLevel::Warn => "warn",
+        LogLevel::Error => "error",
+    }
+}
+
+fn log_format(format: LogFormat) -> &'static str {
+    match format {
+        LogFormat::Standard => "standard",
+        LogFormat::Json => "json",
+    }
+}
+
+/// Octal text: an integer would be read as decimal by people.
+fn mode(mode: Mode) -> Value {
+    format!("{:04o}", mode.0).into()
+}
+
+/// The largest unit that loses nothing.
+fn duration(duration: Duration) -> Value {
+    if duration.subsec_nanos() == 0 {
+        format!("{}s", duration.as_secs()).into()
+    } else {
+        format!("{}ns", duration.as_nanos()).into()
+    }
+}
+
+fn path(path: &Path) -> Value {
+    path.to_string_lossy().into()
+}
+
+fn text(text: Option<&String>) -> Option<Value> {
+    text.cloned().map(Value::from)
+}
+
+/// An object without its absent fields. Keys are given in alphabetical order: `serde_json`'s maps are sorted or keep
+/// their order, depending on what else is in the build.
+fn object<const N: usize>(fields: [(&str, Option<Value>); N]) -> Value {
+    fields
+        .into_iter()
+        .filter_map(|(key, value)| value.map(|value| (key.to_owned(), value)))
+        .collect::<Map<_, _>>()
+        .into()
+}
