@@ -10,23 +10,23 @@ use zeroize::Zeroizing;
 
 /// A Vault token's text. `Debug` shows nothing of it, and there is no `Display`.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Token(Zeroizing<String>);
+pub(crate) struct Token(Zeroizing<String>);
 
 impl Token {
     /// Takes the text as it is; `None` where it could not be sent as a header's value.
-    pub fn new(text: impl Into<String>) -> Option<Self> {
+    pub(crate) fn new(text: impl Into<String>) -> Option<Self> {
         let text = Zeroizing::new(text.into());
         let sendable = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
         sendable.then_some(Self(text))
     }
 
     /// The text, for a sink or a request.
-    pub fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 
     /// The text as the value of `X-Vault-Token`, marked so that nothing prints it.
-    pub fn header(&self) -> HeaderValue {
+    pub(crate) fn header(&self) -> HeaderValue {
         let mut value = HeaderValue::from_str(&self.0).expect("`new` lets only visible ASCII in");
         value.set_sensitive(true);
         value
@@ -41,20 +41,20 @@ impl fmt::Debug for Token {
 
 /// A token that auto-auth obtained, and what Vault said of it.
 #[derive(Debug)]
-pub struct Live {
-    pub token: Token,
+pub(crate) struct Live {
+    pub(crate) token: Token,
     /// Empty for a batch token, which has none.
-    pub accessor: String,
-    pub policies: Vec<String>,
+    pub(crate) accessor: String,
+    pub(crate) policies: Vec<String>,
     /// Counts logins since the process started, from 1: a renewal keeps it, a new login raises it.
-    pub generation: u64,
+    pub(crate) generation: u64,
     /// When Vault lets it die unless it is renewed; `None` where it never ends. Renewals move it.
-    pub expires: Option<Instant>,
+    pub(crate) expires: Option<Instant>,
 }
 
 /// What auto-auth has to offer at this moment.
 #[derive(Clone, Debug, Default)]
-pub enum TokenState {
+pub(crate) enum TokenState {
     /// No login has succeeded yet.
     #[default]
     Pending,
@@ -63,7 +63,7 @@ pub enum TokenState {
 }
 
 impl TokenState {
-    pub fn live(&self) -> Option<&Arc<Live>> {
+    pub(crate) fn live(&self) -> Option<&Arc<Live>> {
         match self {
             Self::Pending => None,
             Self::Live(live) => Some(live),
@@ -72,4 +72,4 @@ impl TokenState {
 }
 
 /// Where sinks, proxy and cache watch the token. Await it by predicate (`wait_for`), never by a bare `changed`.
-pub type Tokens = watch::Receiver<TokenState>;
+pub(crate) type Tokens = watch::Receiver<TokenState>;

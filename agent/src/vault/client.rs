@@ -1,0 +1,289 @@
+//! The client: one pool of HTTP/1.1 connections to one server.
+//!
+//! Invariant: a request that may have reached Vault is never sent twice. The pool repeats a request by itself only
+//! when hyper hands it back whole because the idle connection it was queued on had already closed: nothing of it,
+//! neither head nor body, had been written then (`retry_canceled_requests` of hyper-util; tested below).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use keyside_config::model::vault::{Address, Vault};
+use rustls_pki_types::ServerName;
+
+use super::connect::{Connector, Dial};
+use super::error::Error;
+use super::gate::{Gate, Reason};
+use super::wire::{Call, Errors, Secret};
+use super::{Body, tls};
+
+/// The largest answer to a request of the agent itself.
+const ANSWER_LIMIT: usize = 1 << 20;
+/// Vault's own messages are a line; a page of HTML from something on the way is not worth more.
+const MESSAGE_LIMIT: usize = 300;
+const IDLE_CONNECTIONS: usize = 32;
+/// Below the minute after which many load balancers forget a quiet connection.
+const IDLE_TIME: Duration = Duration::from_secs(45);
+
+const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
+const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
+const VAULT_REQUEST: HeaderName = HeaderName::from_static("x-vault-request");
+
+/// Cheap to clone; all clones share the pool and the gate.
+#[derive(Clone)]
+pub(crate) struct Client(Arc<Inner>);
+
+struct Inner {
+    pool: legacy::Client<Connector, Body>,
+    gate: Gate,
+    scheme: Scheme,
+    authority: Authority,
+    host: HeaderValue,
+    prefix: String,
+    /// For messages.
+    target: String,
+    namespace: Option<String>,
+    timeout: Duration,
+}
+
+impl Client {
+    pub(crate) fn new(vault: &Vault, gate: Gate) -> Result<Self, Error> {
+        let target = target(&vault.address);
+        let unusable = |source: http::Error| Error::Address {
+            address: target.clone(),
+            source,
+        };
+        let (scheme, authority, prefix) = match &vault.address {
+            Address::Tcp { tls, at, prefix } => {
+                let (scheme, default) = if *tls {
+                    (Scheme::HTTPS, 443)
+                } else {
+                    (Scheme::HTTP, 80)
+                };
+                let host = if at.host.contains(':') {
+                    format!("[{}]", at.host)
+                } else {
+                    at.host.clone()
+                };
+                let written = if at.port == default {
+                    host
+                } else {
+                    format!("{host}:{}", at.port)
+                };
+                (scheme, written, prefix.clone())
+            }
+            Address::Unix(_) => (Scheme::HTTP, "localhost".to_owned(), String::new()),
+        };
+        let host = HeaderValue::from_str(&authority).map_err(|error| unusable(error.into()))?;
+        let authority = Authority::try_from(authority).map_err(|error| unusable(error.into()))?;
+        Ok(Self(Arc::new(Inner {
+            pool: pool(vault)?,
+            gate,
+            scheme,
+            authority,
+            host,
+            prefix,
+            target,
+            namespace: vault.namespace.clone(),
+            timeout: vault.timeout,
+        })))
+    }
+
+    /// Sends what a client of the proxy asked, once, with path and query exactly as given: the address's own path
+    /// goes in front and `Host` is Vault's, and nothing else is touched. Bodies stream both ways.
+    ///
+    /// The time limit ends with the head of the answer; how long its body may take is the client's affair.
+    pub(crate) async fn forward(
+        &self,
+        mut request: Request<Body>,
+    ) -> Result<Response<Incoming>, Error> {
+        let path = request
+            .uri()
+            .path_and_query()
+            .map_or("/", PathAndQuery::as_str);
+        *request.uri_mut() = self.uri(path)?;
+        request.headers_mut().insert(HOST, self.0.host.clone());
+        self.send(request).await
+    }
+
+    /// Sends a request of the agent itself when its turn at the gate has come, and reads the whole answer.
+    pub(crate) async fn call(&self, reason: Reason, call: Call<'_>) -> Result<Secret, Error> {
+        self.0.gate.pass(reason).await;
+        let request = self.request(&call)?;
+        let answered = async {
+            let response = self.send(request).await?;
+            let (head, body) = response.into_parts();
+            let body = Limited::new(body, ANSWER_LIMIT).collect().await;
+            Ok((head, body.map(http_body_util::Collected::to_bytes)))
+        };
+        let (head, body) = tokio::time::timeout(self.0.timeout, answered)
+            .await
+            .map_err(|_elapsed| self.timed_out())??;
+        if !head.status.is_success() {
+            return Err(Error::Status {
+                path: call.path.to_owned(),
+                status: head.status,
+                errors: said(&call, &body.unwrap_or_default()),
+                retry_after: retry_after(&head.headers),
+            });
+        }
+        let body = body.map_err(|source| self.broken(source))?;
+        if body.is_empty() {
+            return Ok(Secret::default());
+        }
+        serde_json::from_slice(&body).map_err(|source| Error::Answer {
+            path: call.path.to_owned(),
+            // A parser's message may quote what it read, and that may be a token: only its place is kept.
+            source: format!("line {}, column {}", source.line(), source.column()).into(),
+        })
+    }
+
+    fn request(&self, call: &Call<'_>) -> Result<Request<Body>, Error> {
+        let mut request = Request::builder()
+            .method(call.method.clone())
+            .uri(self.uri(&format!("/v1/{}", call.path))?)
+            .header(HOST, self.0.host.clone())
+            .header(VAULT_REQUEST, HeaderValue::from_static("true"));
+        if let Some(token) = call.token {
+            request = request.header(TOKEN, token.header());
+        }
+        if let Some(namespace) = call.namespace.or(self.0.namespace.as_deref()) {
+            request = request.header(NAMESPACE, namespace);
+        }
+        let mut bytes = Bytes::new();
+        if let Some(body) = &call.body {
+            bytes = body.0.to_string().into();
+            request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        let body = Full::new(bytes)
+            .map_err(|never| match never {})
+            .boxed_unsync();
+        request.body(body).map_err(Error::Request)
+    }
+
+    async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, Error> {
+        tokio::time::timeout(self.0.timeout, self.0.pool.request(request))
+            .await
+            .map_err(|_elapsed| self.timed_out())?
+            .map_err(|error| {
+                if error.is_connect() {
+                    Error::Connect {
+                        target: self.0.target.clone(),
+                        source: error.into(),
+                    }
+                } else {
+                    self.broken(error.into())
+                }
+            })
+    }
+
+    fn uri(&self, path: &str) -> Result<Uri, Error> {
+        let path = PathAndQuery::try_from(format!("{}{path}", self.0.prefix))
+            .map_err(|error| Error::Request(error.into()))?;
+        Uri::builder()
+            .scheme(self.0.scheme.clone())
+            .authority(self.0.authority.clone())
+            .path_and_query(path)
+            .build()
+            .map_err(Error::Request)
+    }
+
+    fn timed_out(&self) -> Error {
+        Error::Timeout {
+            target: self.0.target.clone(),
+            after: self.0.timeout,
+        }
+    }
+
+    fn broken(&self, source: Box<dyn std::error::Error + Send + Sync>) -> Error {
+        Error::Transport {
+            target: self.0.target.clone(),
+            source,
+        }
+    }
+}
+
+fn pool(vault: &Vault) -> Result<legacy::Client<Connector, Body>, Error> {
+    let (dial, encrypted) = match &vault.address {
+        Address::Tcp { tls, .. } => (Dial::tcp(), *tls),
+        Address::Unix(path) => (Dial::Unix(Arc::from(path.as_path())), false),
+    };
+    Ok(legacy::Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_TIME)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS)
+        .set_host(false)
+        .build(Connector(encrypt(dial, vault, encrypted)?)))
+}
+
+/// Puts TLS over what was dialled. A plain address needs no roots, and so none are read.
+fn encrypt(dial: Dial, vault: &Vault, encrypted: bool) -> Result<HttpsConnector<Dial>, Error> {
+    let config = if encrypted {
+        tls::config(vault).map_err(Error::Tls)?
+    } else {
+        tls::plain().map_err(Error::Tls)?
+    };
+    let builder = HttpsConnectorBuilder::new().with_tls_config(config);
+    let builder = if encrypted {
+        builder.https_only()
+    } else {
+        builder.https_or_http()
+    };
+    let Some(name) = &vault.tls_server_name else {
+        return Ok(builder.enable_http1().wrap_connector(dial));
+    };
+    let name = ServerName::try_from(name.clone()).map_err(|source| {
+        Error::Tls(tls::Error::ServerName {
+            name: name.clone(),
+            source,
+        })
+    })?;
+    Ok(builder
+        .with_server_name_resolver(FixedServerNameResolver::new(name))
+        .enable_http1()
+        .wrap_connector(dial))
+}
+
+fn target(address: &Address) -> String {
+    match address {
+        Address::Tcp { tls, at, prefix } => {
+            let scheme = if *tls { "https" } else { "http" };
+            format!("{scheme}://{at}{prefix}")
+        }
+        Address::Unix(path) => format!("unix://{}", path.display()),
+    }
+}
+
+/// What Vault wrote under `errors`, fit for a log line.
+fn said(call: &Call<'_>, body: &[u8]) -> Vec<String> {
+    let Errors { errors } = serde_json::from_slice(body).unwrap_or_default();
+    errors
+        .into_iter()
+        .take(4)
+        .map(|text| {
+            let text = call.redact(text);
+            let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            one_line.chars().take(MESSAGE_LIMIT).collect()
+        })
+        .collect()
+}
+
+/// The form in seconds. The other one, a date, would need a clock that agrees with the server's.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers
+        .get(RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
+    Some(Duration::from_secs(seconds))
+}

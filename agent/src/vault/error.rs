@@ -1,0 +1,148 @@
+//! What can go wrong on the way to Vault, and what it means for whoever asked.
+//!
+//! Invariant: no `Display` here holds a token or any other secret of a request. What Vault says of a mistake is
+//! kept, but it has passed [`super::wire::Call::redact`] first.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("set up the client of Vault")]
+    Tls(#[source] super::tls::Error),
+    #[error("{address:?} is no address of a Vault server")]
+    Address {
+        address: String,
+        #[source]
+        source: http::Error,
+    },
+    #[error("the request does not fit into HTTP")]
+    Request(#[source] http::Error),
+    #[error("connect to {target}")]
+    Connect {
+        target: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("{target} did not answer within {after:?}")]
+    Timeout { target: String, after: Duration },
+    /// The connection broke after the request, or part of it, had left. Vault may have done what it was asked.
+    #[error("the connection to {target} broke before its answer was complete")]
+    Transport {
+        target: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("{path} was answered {status}{}", said(.errors))]
+    Status {
+        path: String,
+        status: StatusCode,
+        /// What Vault wrote under `errors`, each at most a few hundred bytes.
+        errors: Vec<String>,
+        retry_after: Option<Duration>,
+    },
+    #[error("{path} was answered with a body that is no answer of Vault")]
+    Answer {
+        path: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Whether asking again can help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Retry {
+    /// Vault is away, busy, sealed or behind a broken road: what was asked may be right. Where Vault said how long
+    /// to stay away, not before that.
+    Later { after: Option<Duration> },
+    /// Vault understood and refused. The same request will be refused again.
+    Never,
+}
+
+impl Error {
+    pub(crate) fn retry(&self) -> Retry {
+        match self {
+            Self::Connect { .. }
+            | Self::Timeout { .. }
+            | Self::Transport { .. }
+            | Self::Answer { .. } => Retry::Later { after: None },
+            Self::Status {
+                status,
+                retry_after,
+                ..
+            } if passing(*status) => Retry::Later {
+                after: *retry_after,
+            },
+            Self::Status { .. } | Self::Tls(_) | Self::Address { .. } | Self::Request(_) => {
+                Retry::Never
+            }
+        }
+    }
+
+    pub(crate) fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Status { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+}
+
+/// Besides 5xx: 408, 429 (quota, standby), 412 (a node behind on replication), and redirects, which a standby sends
+/// while the cluster elects.
+fn passing(status: StatusCode) -> bool {
+    status.is_server_error()
+        || status.is_redirection()
+        || matches!(status.as_u16(), 408 | 412 | 429)
+}
+
+fn said(errors: &[String]) -> String {
+    if errors.is_empty() {
+        return String::new();
+    }
+    format!(": {}", errors.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_says_whether_to_ask_again() {
+        let later = Retry::Later { after: None };
+        for (status, expected) in [
+            (400, Retry::Never),
+            (403, Retry::Never),
+            (404, Retry::Never),
+            (307, later),
+            (408, later),
+            (412, later),
+            (429, later),
+            (500, later),
+            (502, later),
+            (503, later),
+        ] {
+            let error = Error::Status {
+                path: "auth/token/renew-self".to_owned(),
+                status: StatusCode::from_u16(status).unwrap(),
+                errors: Vec::new(),
+                retry_after: None,
+            };
+            assert_eq!(error.retry(), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn what_vault_said_is_part_of_the_message() {
+        let error = Error::Status {
+            path: "auth/kubernetes/login".to_owned(),
+            status: StatusCode::FORBIDDEN,
+            errors: vec!["permission denied".to_owned()],
+            retry_after: None,
+        };
+        assert_eq!(
+            error.to_string(),
+            "auth/kubernetes/login was answered 403 Forbidden: permission denied"
+        );
+    }
+}

@@ -1,0 +1,242 @@
+//! The ceiling on what the agent sends by itself: one token bucket, with lanes.
+//!
+//! Ten thousand agents whose Vault has just come back are ten thousand times this ceiling, whatever their state
+//! machines think. What clients of the proxy send does not pass here.
+//!
+//! Invariant: however many callers there are, at most `burst + rate × t` requests pass in any time `t`.
+//! Invariant: a lower lane never passes while a caller of a higher lane waits, so the agent's own token is kept
+//! alive at the full rate even while a thousand leases want renewal.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use keyside_config::model::Limits;
+use prometheus::{CounterVec, IntCounterVec, Opts, Registry};
+use tokio::sync::Semaphore;
+use tokio::time::{Duration, Instant};
+
+/// Why the agent asks Vault by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    Login,
+    Renew,
+    LookUp,
+    LeaseRenew,
+    Read,
+}
+
+impl Reason {
+    const fn lane(self) -> Lane {
+        match self {
+            Self::Login | Self::Renew | Self::LookUp => Lane::Token,
+            Self::LeaseRenew => Lane::Lease,
+            Self::Read => Lane::Read,
+        }
+    }
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Login => "login",
+            Self::Renew => "renew",
+            Self::LookUp => "look_up",
+            Self::LeaseRenew => "lease_renew",
+            Self::Read => "read",
+        }
+    }
+}
+
+/// Who goes first. The order of the variants is the order of the lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Lane {
+    /// The agent's own token: without it nothing else works.
+    Token,
+    /// Leases that somebody uses.
+    Lease,
+    /// What can wait.
+    Read,
+}
+
+const LANES: usize = 3;
+
+/// Cheap to clone; all clones are one gate.
+#[derive(Clone)]
+pub(crate) struct Gate(Arc<Inner>);
+
+struct Inner {
+    bucket: Mutex<Bucket>,
+    /// One permit per lane: whoever holds it is the head of the lane's queue, which is fair.
+    heads: [Semaphore; LANES],
+    metrics: Metrics,
+}
+
+impl Gate {
+    pub(crate) fn new(limits: &Limits, metrics: Metrics) -> Self {
+        Self(Arc::new(Inner {
+            bucket: Mutex::new(Bucket::new(limits, Instant::now())),
+            heads: [const { Semaphore::const_new(1) }; LANES],
+            metrics,
+        }))
+    }
+
+    /// Returns when the caller may send one request. Dropping the future gives the place in the queue up.
+    pub(crate) async fn pass(&self, reason: Reason) {
+        let lane = reason.lane();
+        let arrived = Instant::now();
+        let waiting = Waiting::enter(&self.0.bucket, lane);
+        let [token, lease, read] = &self.0.heads;
+        let head = match lane {
+            Lane::Token => token,
+            Lane::Lease => lease,
+            Lane::Read => read,
+        };
+        let _head = head
+            .acquire()
+            .await
+            .expect("these semaphores are never closed");
+        while let Some(wait) = waiting.take(Instant::now()) {
+            tokio::time::sleep(wait).await;
+        }
+        self.0.metrics.passed(reason, arrived.elapsed());
+    }
+}
+
+/// A caller in the bucket's count of those who wait; leaves it when dropped.
+struct Waiting<'a> {
+    bucket: &'a Mutex<Bucket>,
+    lane: Lane,
+}
+
+impl<'a> Waiting<'a> {
+    fn enter(bucket: &'a Mutex<Bucket>, lane: Lane) -> Self {
+        *locked(bucket).count(lane) += 1;
+        Self { bucket, lane }
+    }
+
+    fn take(&self, now: Instant) -> Option<Duration> {
+        locked(self.bucket).take(self.lane, now)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        *locked(self.bucket).count(self.lane) -= 1;
+    }
+}
+
+/// A panic while the lock was held leaves numbers that are still numbers.
+fn locked(bucket: &Mutex<Bucket>) -> std::sync::MutexGuard<'_, Bucket> {
+    bucket.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The pure part.
+#[derive(Debug)]
+struct Bucket {
+    per_second: f64,
+    burst: f64,
+    /// Requests that may pass at once, as of `at`.
+    level: f64,
+    at: Instant,
+    waiting: [usize; LANES],
+}
+
+impl Bucket {
+    fn new(limits: &Limits, now: Instant) -> Self {
+        let burst = f64::from(limits.burst.max(1));
+        Self {
+            per_second: f64::from(limits.requests_per_second.max(1)),
+            burst,
+            level: burst,
+            at: now,
+            waiting: [0; LANES],
+        }
+    }
+
+    fn count(&mut self, lane: Lane) -> &mut usize {
+        let [token, lease, read] = &mut self.waiting;
+        match lane {
+            Lane::Token => token,
+            Lane::Lease => lease,
+            Lane::Read => read,
+        }
+    }
+
+    /// Takes one request out; or says after what time to ask again.
+    fn take(&mut self, lane: Lane, now: Instant) -> Option<Duration> {
+        let passed = now.saturating_duration_since(self.at);
+        self.at = self.at.max(now);
+        self.level = (self.level + passed.as_secs_f64() * self.per_second).min(self.burst);
+        // Those ahead come first, one request each, and what is left over is this lane's.
+        let ahead = [Lane::Token, Lane::Lease, Lane::Read]
+            .into_iter()
+            .filter(|other| *other < lane)
+            .map(|other| *self.count(other))
+            .sum::<usize>();
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "callers are counted in thousands"
+        )]
+        let needed = 1.0 + ahead as f64;
+        if self.level >= needed {
+            self.level -= 1.0;
+            return None;
+        }
+        // A crowd ahead larger than the burst would never be covered at once: look again when one more has passed.
+        let missing = (needed - self.level).min(self.burst);
+        // A floor, so that rounding never makes a waiter spin.
+        Some(Duration::from_secs_f64(missing / self.per_second).max(Duration::from_millis(1)))
+    }
+}
+
+/// What went through, and what had to wait.
+#[derive(Clone)]
+pub(crate) struct Metrics {
+    passed: IntCounterVec,
+    waited: IntCounterVec,
+    seconds: CounterVec,
+}
+
+impl Metrics {
+    pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let labels = ["reason"];
+        let metrics = Self {
+            passed: IntCounterVec::new(
+                Opts::new(
+                    "keyside_agent_gate_requests_total",
+                    "Requests that the agent sent by itself, by reason",
+                ),
+                &labels,
+            )?,
+            waited: IntCounterVec::new(
+                Opts::new(
+                    "keyside_agent_gate_waits_total",
+                    "Of these, requests that the ceiling held back",
+                ),
+                &labels,
+            )?,
+            seconds: CounterVec::new(
+                Opts::new(
+                    "keyside_agent_gate_wait_seconds_total",
+                    "For how long they were held back, together",
+                ),
+                &labels,
+            )?,
+        };
+        registry.register(Box::new(metrics.passed.clone()))?;
+        registry.register(Box::new(metrics.waited.clone()))?;
+        registry.register(Box::new(metrics.seconds.clone()))?;
+        Ok(metrics)
+    }
+
+    fn passed(&self, reason: Reason, after: Duration) {
+        let label = [reason.label()];
+        self.passed.with_label_values(&label).inc();
+        if after >= Duration::from_millis(1) {
+            self.waited.with_label_values(&label).inc();
+            self.seconds
+                .with_label_values(&label)
+                .inc_by(after.as_secs_f64());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+use super::*;
+
+fn limits(requests_per_second: u32, burst: u32) -> Limits {
+    Limits {
+        requests_per_second,
+        burst,
+    }
+}
+
+fn gate(limits: &Limits) -> Gate {
+    Gate::new(limits, Metrics::new(&Registry::new()).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn passes_a_burst_at_once_and_then_the_rate() {
+    let gate = gate(&limits(10, 3));
+    let start = Instant::now();
+    let mut passed = Vec::new();
+    for _ in 0..6 {
+        gate.pass(Reason::Login).await;
+        passed.push(start.elapsed().as_millis());
+    }
+    assert_eq!(passed[..3], [0, 0, 0]);
+    for (late, expected) in passed[3..].iter().zip([100, 200, 300]) {
+        assert!(late.abs_diff(expected) <= 3, "{passed:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_agents_own_token_overtakes_leases_and_reads() {
+    let gate = gate(&limits(10, 1));
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let mut tasks = tokio::task::JoinSet::new();
+    gate.pass(Reason::Read).await;
+    for reason in [
+        Reason::Read,
+        Reason::Read,
+        Reason::LeaseRenew,
+        Reason::LeaseRenew,
+        Reason::Renew,
+    ] {
+        let (gate, order) = (gate.clone(), Arc::clone(&order));
+        tasks.spawn(async move {
+            gate.pass(reason).await;
+            order.lock().unwrap().push(reason);
+        });
+        tokio::task::yield_now().await;
+    }
+    tasks.join_all().await;
+    assert_eq!(
+        *order.lock().unwrap(),
+        [
+            Reason::Renew,
+            Reason::LeaseRenew,
+            Reason::LeaseRenew,
+            Reason::Read,
+            Reason::Read
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_gives_up_leaves_the_queue() {
+    let gate = gate(&limits(1, 1));
+    gate.pass(Reason::Login).await;
+    let start = Instant::now();
+    let impatient = tokio::time::timeout(Duration::from_millis(10), gate.pass(Reason::Renew));
+    assert!(impatient.await.is_err());
+    gate.pass(Reason::Read).await;
+    assert!(
+        start.elapsed() <= Duration::from_millis(1010),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn counts_what_had_to_wait() {
+    let registry = Registry::new();
+    let gate = Gate::new(&limits(10, 1), Metrics::new(&registry).unwrap());
+    gate.pass(Reason::Login).await;
+    gate.pass(Reason::Login).await;
+    let metrics = &gate.0.metrics;
+    assert_eq!(metrics.passed.with_label_values(&["login"]).get(), 2);
+    assert_eq!(metrics.waited.with_label_values(&["login"]).get(), 1);
+    assert!(metrics.seconds.with_label_values(&["login"]).get() >= 0.1);
+}
+
+proptest::proptest! {
+    /// The invariant, for callers that ask whenever they like and ignore the answer.
+    #[test]
+    fn never_passes_more_than_burst_and_rate_allow(
+        rate in 1_u32..50,
+        burst in 1_u32..30,
+        steps in proptest::collection::vec((0_u64..500, 0_u8..3), 1..300),
+    ) {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(&limits(rate, burst), start);
+        let (mut now, mut passed) = (start, 0_u32);
+        for (pause, lane) in steps {
+            now += Duration::from_millis(pause);
+            let lane = [Lane::Token, Lane::Lease, Lane::Read][usize::from(lane)];
+            passed += u32::from(bucket.take(lane, now).is_none());
+            let allowed = f64::from(burst) + now.duration_since(start).as_secs_f64() * f64::from(rate);
+            proptest::prop_assert!(f64::from(passed) <= allowed + 1e-6, "{passed} of {allowed}");
+        }
+    }
+}

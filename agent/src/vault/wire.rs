@@ -1,0 +1,211 @@
+//! What goes over the wire: the agent's own requests, and Vault's answers.
+//!
+//! Invariant: an answer is read leniently. A field that is absent, `null` or of a strange type counts as empty, for
+//! a newer or an older server must not stop a login.
+
+use http::Method;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use crate::token::Token;
+
+/// A request that the agent makes by itself.
+#[derive(Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) method: Method,
+    /// Below `/v1/`, with its query if it has one.
+    pub(crate) path: &'a str,
+    /// `vault.namespace` where `None`.
+    pub(crate) namespace: Option<&'a str>,
+    pub(crate) token: Option<&'a Token>,
+    pub(crate) body: Option<Body>,
+}
+
+/// A request's JSON. `Debug` shows the names of its fields only: the values are credentials.
+pub(crate) struct Body(pub(crate) Value);
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list()
+            .entries(
+                self.0
+                    .as_object()
+                    .into_iter()
+                    .flat_map(serde_json::Map::keys),
+            )
+            .finish()
+    }
+}
+
+impl Call<'_> {
+    /// `text`, without the credentials of this request: a proxy on the way, or a server under test, may echo what
+    /// it was sent.
+    pub(super) fn redact(&self, mut text: String) -> String {
+        let fields = self
+            .body
+            .iter()
+            .filter_map(|body| body.0.as_object())
+            .flatten();
+        let values = fields
+            .filter(|(name, _)| name.as_str() != "role")
+            .filter_map(|(_, value)| value.as_str());
+        for secret in values.chain(self.token.map(Token::expose)) {
+            if !secret.is_empty() && text.contains(secret) {
+                text = text.replace(secret, "(redacted)");
+            }
+        }
+        text
+    }
+}
+
+/// An answer of Vault; all empty where it had no body. `Debug` leaves `data` out, which is where secrets are.
+#[derive(Default, Deserialize)]
+pub(crate) struct Secret {
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) lease_id: String,
+    /// In seconds.
+    #[serde(default, deserialize_with = "lenient_seconds")]
+    pub(crate) lease_duration: u64,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) renewable: bool,
+    #[serde(default)]
+    pub(crate) auth: Option<Auth>,
+    #[serde(default)]
+    pub(crate) data: Option<Value>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) warnings: Vec<String>,
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Secret")
+            .field("lease_id", &self.lease_id)
+            .field("lease_duration", &self.lease_duration)
+            .field("renewable", &self.renewable)
+            .field("auth", &self.auth)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a login or a token's renewal answers.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Auth {
+    /// Absent where it could not be sent as a header.
+    #[serde(default, deserialize_with = "token")]
+    pub(crate) client_token: Option<Token>,
+    /// Empty for batch tokens.
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) accessor: String,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) token_policies: Vec<String>,
+    /// In seconds; 0 where the token never ends.
+    #[serde(default, deserialize_with = "lenient_seconds")]
+    pub(crate) lease_duration: u64,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) renewable: bool,
+    /// `service` or `batch`.
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) token_type: String,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) orphan: bool,
+    #[serde(default, deserialize_with = "lenient_seconds")]
+    pub(crate) num_uses: u64,
+}
+
+/// `{"errors": […]}`.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Errors {
+    #[serde(default, deserialize_with = "lenient")]
+    pub(super) errors: Vec<String>,
+}
+
+/// The field's value, or its type's empty one where it has another type.
+fn lenient<'de, D: Deserializer<'de>, T: Default + serde::de::DeserializeOwned>(
+    from: D,
+) -> Result<T, D::Error> {
+    let value = Value::deserialize(from)?;
+    Ok(serde_json::from_value(value).unwrap_or_default())
+}
+
+/// A count of seconds: a fraction is cut off, a negative number is 0.
+fn lenient_seconds<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    let value = Value::deserialize(from)?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "`as` saturates, which is what is wanted of numbers out of range"
+    )]
+    let seconds = value
+        .as_u64()
+        .or_else(|| value.as_f64().map(|seconds| seconds as u64));
+    Ok(seconds.unwrap_or_default())
+}
+
+fn token<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Token>, D::Error> {
+    Ok(lenient::<D, Option<String>>(from)?.and_then(Token::new))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_a_login() {
+        let secret: Secret = serde_json::from_str(
+            r#"{"request_id":"r","lease_id":"","renewable":false,"lease_duration":0,"data":null,"wrap_info":null,
+                "warnings":null,"auth":{"client_token":"s.abc","accessor":"acc","policies":["default"],
+                "token_policies":["default","app"],"metadata":null,"lease_duration":3600,"renewable":true,
+                "entity_id":"","token_type":"service","orphan":true,"mfa_requirement":null,"num_uses":0}}"#,
+        )
+        .unwrap();
+        let auth = secret.auth.unwrap();
+        assert_eq!(auth.client_token.unwrap().expose(), "s.abc");
+        assert_eq!(auth.accessor, "acc");
+        assert_eq!(auth.token_policies, ["default", "app"]);
+        assert_eq!(
+            (auth.lease_duration, auth.renewable, auth.orphan),
+            (3600, true, true)
+        );
+        assert_eq!(auth.token_type, "service");
+    }
+
+    #[test]
+    fn strange_fields_count_as_empty() {
+        for text in [
+            "{}",
+            r#"{"auth":null,"lease_id":null,"lease_duration":null,"renewable":null,"warnings":null}"#,
+            r#"{"lease_id":7,"lease_duration":"soon","renewable":"yes","warnings":"none"}"#,
+            r#"{"lease_duration":-1}"#,
+        ] {
+            let secret: Secret = serde_json::from_str(text).unwrap();
+            assert!(
+                secret.lease_id.is_empty() && secret.auth.is_none(),
+                "{text}"
+            );
+            assert!(secret.lease_duration == 0 && !secret.renewable, "{text}");
+        }
+        let secret: Secret =
+            serde_json::from_str(r#"{"auth":{"client_token":"a\nb","lease_duration":2.9}}"#)
+                .unwrap();
+        let auth = secret.auth.unwrap();
+        assert!(auth.client_token.is_none(), "a header cannot hold it");
+        assert_eq!(auth.lease_duration, 2);
+    }
+
+    #[test]
+    fn no_credential_of_the_request_survives_in_a_message() {
+        let token = Token::new("hvs.secret").unwrap();
+        let call = Call {
+            method: Method::POST,
+            path: "auth/jwt/login",
+            namespace: None,
+            token: Some(&token),
+            body: Some(Body(serde_json::json!({"role": "app", "jwt": "eyJ.x.y"}))),
+        };
+        assert_eq!(
+            call.redact("role app: eyJ.x.y by hvs.secret is bad".to_owned()),
+            "role app: (redacted) by (redacted) is bad"
+        );
+        assert!(!format!("{call:?}").contains("eyJ"), "{call:?}");
+    }
+}
