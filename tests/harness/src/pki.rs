@@ -1,0 +1,143 @@
+//! A certificate authority of a test's own.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
+    SanType,
+};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// A CA and the folder that its files are written to.
+pub struct Pki {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    folder: tempfile::TempDir,
+}
+
+/// A leaf certificate with its key, in PEM and as files.
+pub struct Leaf {
+    pub certificate: String,
+    pub key: String,
+    pub certificate_path: PathBuf,
+    pub key_path: PathBuf,
+}
+
+impl Pki {
+    /// Makes a CA and writes its certificate to [`Pki::ca_path`].
+    ///
+    /// # Errors
+    /// When no key can be made or no file be written.
+    pub fn new() -> anyhow::Result<Self> {
+        let mut params = CertificateParams::new(Vec::new())?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "test CA");
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+        let folder = tempfile::tempdir()?;
+        std::fs::write(folder.path().join("ca.crt"), issuer.pem())?;
+        Ok(Self { issuer, folder })
+    }
+
+    #[must_use]
+    pub fn ca(&self) -> String {
+        self.issuer.pem()
+    }
+
+    #[must_use]
+    pub fn ca_path(&self) -> PathBuf {
+        self.folder.path().join("ca.crt")
+    }
+
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A server certificate for loopback (`localhost`, `127.0.0.1`, `::1`) and the further DNS names.
+    ///
+    /// # Errors
+    /// When a name is not a DNS name or a file cannot be written.
+    pub fn server(&self, file: &str, names: &[&str]) -> anyhow::Result<Leaf> {
+        let mut params = leaf(file, rcgen::ExtendedKeyUsagePurpose::ServerAuth)?;
+        for name in ["localhost"].iter().chain(names) {
+            params
+                .subject_alt_names
+                .push(SanType::DnsName((*name).try_into()?));
+        }
+        for address in [
+            IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ] {
+            params.subject_alt_names.push(SanType::IpAddress(address));
+        }
+        self.sign(file, &params)
+    }
+
+    /// A client certificate with this common name.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn client(&self, name: &str) -> anyhow::Result<Leaf> {
+        self.sign(
+            name,
+            &leaf(name, rcgen::ExtendedKeyUsagePurpose::ClientAuth)?,
+        )
+    }
+
+    fn sign(&self, file: &str, params: &CertificateParams) -> anyhow::Result<Leaf> {
+        let key = KeyPair::generate()?;
+        let leaf = Leaf {
+            certificate: params.signed_by(&key, &self.issuer)?.pem(),
+            key: key.serialize_pem(),
+            certificate_path: self.folder.path().join(format!("{file}.crt")),
+            key_path: self.folder.path().join(format!("{file}.key")),
+        };
+        std::fs::write(&leaf.certificate_path, &leaf.certificate)?;
+        std::fs::write(&leaf.key_path, &leaf.key)?;
+        Ok(leaf)
+    }
+}
+
+impl Leaf {
+    pub(crate) fn server_config(&self) -> anyhow::Result<Arc<rustls::ServerConfig>> {
+        let chain = CertificateDer::pem_slice_iter(self.certificate.as_bytes())
+            .collect::<Result<Vec<_>, _>>()?;
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes())?;
+        let config = rustls::ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)?;
+        Ok(Arc::new(config))
+    }
+}
+
+fn leaf(name: &str, usage: rcgen::ExtendedKeyUsagePurpose) -> anyhow::Result<CertificateParams> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.extended_key_usages = vec![usage];
+    params.use_authority_key_identifier_extension = true;
+    Ok(params)
+}
+
+pub(crate) fn client_config(ca: &str) -> anyhow::Result<Arc<rustls::ClientConfig>> {
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
+        roots.add(certificate.context("read the CA")?)?;
+    }
+    anyhow::ensure!(!roots.is_empty(), "no certificate in the CA");
+    let config = rustls::ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
