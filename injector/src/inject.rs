@@ -1,0 +1,3 @@
+//! What injection adds to a pod.
+
+pub(crate) mod patch;
