@@ -10,9 +10,11 @@
 
 mod background;
 pub mod jwt;
+pub mod kube;
 pub mod openbao;
 pub mod pki;
 pub mod poll;
+pub mod postgres;
 pub mod process;
 pub mod tap;
 pub mod tools;

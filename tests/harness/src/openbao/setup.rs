@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::Server;
-use crate::jwt;
+use crate::{jwt, postgres};
 
 /// A role of the service-account login.
 #[derive(Clone, Copy, Debug)]
@@ -123,6 +123,45 @@ impl Server {
             role_id: text(&role_id, "/data/role_id")?,
             secret_id: text(&secret_id, "/data/secret_id")?,
         })
+    }
+
+    /// Mounts the database engine at `database` for this PostgreSQL server.
+    ///
+    /// # Errors
+    /// When the server refuses, or cannot log in to the database.
+    pub fn database(&self, postgres: &postgres::Server) -> anyhow::Result<()> {
+        self.root()
+            .write("sys/mounts/database", &json!({ "type": "database" }))?;
+        let config = json!({
+            "plugin_name": "postgresql-database-plugin",
+            "allowed_roles": ["*"],
+            "connection_url": format!(
+                "postgresql://{{{{username}}}}:{{{{password}}}}@{}/postgres?sslmode=disable",
+                postgres.address()
+            ),
+            "username": postgres::ADMINISTRATOR,
+            "password": postgres.password(),
+        });
+        self.root()
+            .write("database/config/postgres", &config)
+            .map(drop)
+    }
+
+    /// Makes a role of the engine that [`Server::database`] mounted: users that may log in and nothing more.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub fn database_role(&self, role: &DatabaseRole) -> anyhow::Result<()> {
+        let create = "CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'";
+        let body = json!({
+            "db_name": "postgres",
+            "creation_statements": [create],
+            "default_ttl": role.ttl,
+            "max_ttl": role.max_ttl,
+        });
+        self.root()
+            .write(&format!("database/roles/{}", role.name), &body)
+            .map(drop)
     }
 
     /// Mounts a key-value engine of this version at `path`.
