@@ -1,1 +1,6 @@
-fn main() {}
+//! The chart, rendered by the real Helm engine, and the images that it installs.
+
+mod helm;
+mod image;
+mod objects;
+mod values;

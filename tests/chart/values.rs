@@ -1,0 +1,330 @@
+//! What each value does, and that nothing but a known value is taken.
+
+use std::collections::BTreeSet;
+
+use anyhow::Context as _;
+use keyside_harness::tools;
+use serde_json::{Value, json};
+
+use crate::helm::{Objects, Release};
+
+const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+/// A value other than the default for every key of `values.yaml`.
+pub(crate) fn everything() -> Value {
+    json!({
+        "fullnameOverride": "ks",
+        "image": {"repository": "mirror:5000/injector", "tag": "edge", "digest": DIGEST, "pullPolicy": "Always"},
+        "imagePullSecrets": [{"name": "mirror"}],
+        "agent": {"image": {"repository": "mirror:5000/agent", "tag": "edge", "digest": DIGEST}},
+        "vault": {"address": "https://vault.example.com:8200", "authMount": "auth/prod", "audience": "vault"},
+        "replicas": 3,
+        "logLevel": "debug",
+        "logFormat": "text",
+        "webhook": {
+            "failurePolicy": "Ignore",
+            "timeoutSeconds": 10,
+            "excludedNamespaces": ["legacy"],
+            "namespaceLabels": {"keyside": "on"},
+        },
+        "podDisruptionBudget": {"enabled": true, "maxUnavailable": 2},
+        "serviceAccount": {"annotations": {"a": "account"}},
+        "service": {"annotations": {"a": "service"}},
+        "resources": {"requests": {"cpu": "50m", "memory": "32Mi"}, "limits": {"memory": "96Mi"}},
+        "podAnnotations": {"a": "pod"},
+        "podLabels": {"l": "pod"},
+        "nodeSelector": {"disk": "ssd"},
+        "tolerations": [{"key": "k", "operator": "Exists", "effect": "NoSchedule"}],
+        "affinity": {"nodeAffinity": {}},
+        "priorityClassName": "system-cluster-critical",
+        "topologySpread": {"whenUnsatisfiable": "DoNotSchedule"},
+    })
+}
+
+/// Which value is seen where, once [`everything`] is set: value, place (see [`at`]), what is there.
+const EFFECTS: [(&str, &str, &str); 30] = [
+    (
+        "fullnameOverride",
+        "Service /metadata/name",
+        r#""ks-injector""#,
+    ),
+    ("image.repository", "container /image", INJECTOR),
+    ("image.digest", "container /image", INJECTOR),
+    (
+        "image.pullPolicy",
+        "container /imagePullPolicy",
+        r#""Always""#,
+    ),
+    (
+        "imagePullSecrets",
+        "pod /imagePullSecrets",
+        r#"[{"name": "mirror"}]"#,
+    ),
+    ("agent.image.repository", "env AGENT_IMAGE", AGENT),
+    ("agent.image.digest", "env AGENT_IMAGE", AGENT),
+    (
+        "vault.address",
+        "env VAULT_ADDRESS",
+        r#""https://vault.example.com:8200""#,
+    ),
+    ("vault.authMount", "env AUTH_MOUNT", r#""auth/prod""#),
+    ("vault.audience", "env AUDIENCE", r#""vault""#),
+    ("replicas", "Deployment /spec/replicas", "3"),
+    ("logLevel", "env LOG_LEVEL", r#""debug""#),
+    ("logFormat", "env LOG_FORMAT", r#""text""#),
+    (
+        "webhook.failurePolicy",
+        "webhook /failurePolicy",
+        r#""Ignore""#,
+    ),
+    ("webhook.timeoutSeconds", "webhook /timeoutSeconds", "10"),
+    (
+        "webhook.excludedNamespaces",
+        "webhook /namespaceSelector/matchExpressions/0/values/3",
+        r#""legacy""#,
+    ),
+    (
+        "webhook.namespaceLabels",
+        "webhook /namespaceSelector/matchLabels/keyside",
+        r#""on""#,
+    ),
+    (
+        "podDisruptionBudget.maxUnavailable",
+        "PodDisruptionBudget /spec/maxUnavailable",
+        "2",
+    ),
+    (
+        "serviceAccount.annotations",
+        "ServiceAccount /metadata/annotations/a",
+        r#""account""#,
+    ),
+    (
+        "service.annotations",
+        "Service /metadata/annotations/a",
+        r#""service""#,
+    ),
+    (
+        "resources.requests.cpu",
+        "container /resources/requests/cpu",
+        r#""50m""#,
+    ),
+    (
+        "resources.requests.memory",
+        "container /resources/requests/memory",
+        r#""32Mi""#,
+    ),
+    (
+        "resources.limits.memory",
+        "container /resources/limits/memory",
+        r#""96Mi""#,
+    ),
+    (
+        "podAnnotations",
+        "Deployment /spec/template/metadata/annotations/a",
+        r#""pod""#,
+    ),
+    (
+        "podLabels",
+        "Deployment /spec/template/metadata/labels/l",
+        r#""pod""#,
+    ),
+    ("nodeSelector", "pod /nodeSelector/disk", r#""ssd""#),
+    (
+        "tolerations",
+        "pod /tolerations/0",
+        r#"{"key": "k", "operator": "Exists", "effect": "NoSchedule"}"#,
+    ),
+    ("affinity", "pod /affinity/nodeAffinity", "{}"),
+    (
+        "priorityClassName",
+        "pod /priorityClassName",
+        r#""system-cluster-critical""#,
+    ),
+    (
+        "topologySpread.whenUnsatisfiable",
+        "pod /topologySpreadConstraints/0/whenUnsatisfiable",
+        r#""DoNotSchedule""#,
+    ),
+];
+
+const INJECTOR: &str = r#""mirror:5000/injector@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef""#;
+const AGENT: &str = r#""mirror:5000/agent@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef""#;
+
+/// What is at a place: a kind, or a part that is named often, and a JSON pointer into it; or a setting of the injector.
+fn at(objects: &Objects, place: &str) -> anyhow::Result<Value> {
+    let (part, pointer) = place.split_once(' ').context("a place is two words")?;
+    match part {
+        "container" => objects.at(
+            "Deployment",
+            &format!("/spec/template/spec/containers/0{pointer}"),
+        ),
+        "pod" => objects.at("Deployment", &format!("/spec/template/spec{pointer}")),
+        "webhook" => objects.at(
+            "MutatingWebhookConfiguration",
+            &format!("/webhooks/0{pointer}"),
+        ),
+        "env" => {
+            let variables = at(objects, "container /env")?;
+            let mut all = variables.as_array().context("variables")?.iter();
+            let found =
+                all.find(|variable| variable["name"] == format!("KEYSIDE_INJECTOR_{pointer}"));
+            Ok(found.map_or(Value::Null, |variable| variable["value"].clone()))
+        }
+        kind => objects.at(kind, pointer),
+    }
+}
+
+/// Values whose effect has a test of its own below.
+const ELSEWHERE: [&str; 3] = [
+    "image.tag",
+    "agent.image.tag",
+    "podDisruptionBudget.enabled",
+];
+
+#[test]
+fn every_value_has_its_effect() -> anyhow::Result<()> {
+    let (before, after) = (
+        Release::default().objects()?,
+        Release::with(everything()).objects()?,
+    );
+    for (value, place, expected) in EFFECTS {
+        let expected: Value = serde_json::from_str(expected)?;
+        assert_eq!(at(&after, place)?, expected, "{value}");
+        assert_ne!(
+            at(&before, place)?,
+            expected,
+            "{value}: so by default already"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn every_value_of_the_file_is_tried() -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(tools::root()?.join("charts/keyside/values.yaml"))?;
+    let defaults: Value = serde_yaml::from_str(&text).context("read values.yaml")?;
+    let mut written = BTreeSet::new();
+    leaves(&defaults, "", &mut written);
+
+    let tried = EFFECTS.iter().map(|(value, ..)| *value).chain(ELSEWHERE);
+    assert_eq!(written, tried.map(str::to_owned).collect());
+    Ok(())
+}
+
+/// The paths at which a value can be set: a map with keys of its own is a step on the way.
+fn leaves(value: &Value, path: &str, found: &mut BTreeSet<String>) {
+    match value.as_object() {
+        Some(map) if !map.is_empty() => {
+            for (key, value) in map {
+                let path = if path.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{path}.{key}")
+                };
+                leaves(value, &path, found);
+            }
+        }
+        _ => {
+            found.insert(path.to_owned());
+        }
+    }
+}
+
+#[test]
+fn a_tag_is_used_where_no_digest_is_given() -> anyhow::Result<()> {
+    let version = env!("CARGO_PKG_VERSION");
+    let plain = Release::default().objects()?;
+    assert_eq!(
+        at(&plain, "container /image")?,
+        format!("keyside-injector:{version}")
+    );
+    assert_eq!(
+        at(&plain, "env AGENT_IMAGE")?,
+        format!("keyside-agent:{version}")
+    );
+
+    let tagged = json!({"image": {"tag": "edge"}, "agent": {"image": {"tag": "edge"}}});
+    let tagged = Release::with(tagged).objects()?;
+    assert_eq!(at(&tagged, "container /image")?, "keyside-injector:edge");
+    assert_eq!(at(&tagged, "env AGENT_IMAGE")?, "keyside-agent:edge");
+    Ok(())
+}
+
+#[test]
+fn the_disruption_budget_can_be_left_out() -> anyhow::Result<()> {
+    let objects = Release::with(json!({"podDisruptionBudget": {"enabled": false}})).objects()?;
+    assert!(
+        objects
+            .iter()
+            .all(|object| object["kind"] != "PodDisruptionBudget")
+    );
+    Ok(())
+}
+
+#[test]
+fn objects_are_named_after_the_release() -> anyhow::Result<()> {
+    for (release, name) in [
+        ("keyside", "keyside-injector"),
+        ("my-keyside", "my-keyside-injector"),
+        ("prod", "prod-keyside-injector"),
+    ] {
+        let objects = Release {
+            name: release,
+            ..Release::default()
+        }
+        .objects()?;
+        for object in objects.iter() {
+            assert_eq!(object["metadata"]["name"], name, "{}", object["kind"]);
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong, and the path by which Helm has to name it.
+#[test]
+fn wrong_values_are_refused_by_their_path() -> anyhow::Result<()> {
+    for (values, path) in [
+        (json!({"replicaCount": 3}), "'replicaCount'"),
+        (
+            json!({"webhook": {"failurepolicy": "Fail"}}),
+            "'failurepolicy'",
+        ),
+        (
+            json!({"webhook": {"failurePolicy": "Maybe"}}),
+            "/webhook/failurePolicy",
+        ),
+        (
+            json!({"webhook": {"timeoutSeconds": 99}}),
+            "/webhook/timeoutSeconds",
+        ),
+        (
+            json!({"webhook": {"excludedNamespaces": ["Not A Name"]}}),
+            "/webhook/excludedNamespaces/0",
+        ),
+        (json!({"replicas": -1}), "/replicas"),
+        (json!({"replicas": "2"}), "/replicas"),
+        (json!({"logLevel": "loud"}), "/logLevel"),
+        (json!({"image": {"digest": "latest"}}), "/image/digest"),
+        (
+            json!({"vault": {"address": "vault.example.com"}}),
+            "/vault/address",
+        ),
+        (
+            json!({"vault": {"authMount": "/auth/kubernetes/"}}),
+            "/vault/authMount",
+        ),
+        (
+            json!({"resources": {"limits": {"memory": "much"}}}),
+            "/resources/limits/memory",
+        ),
+        (json!({"podAnnotations": {"a": true}}), "/podAnnotations/a"),
+        (
+            json!({"topologySpread": {"whenUnsatisfiable": "Never"}}),
+            "/topologySpread/whenUnsatisfiable",
+        ),
+    ] {
+        let refusal = Release::with(values.clone()).refusal()?;
+        assert!(refusal.contains(path), "{values}: {refusal}");
+    }
+    Ok(())
+}
