@@ -1,1 +1,51 @@
-fn main() {}
+//! The repository's own commands: `cargo xtask demo`, `test`, `render`, `tools`.
+
+mod console;
+mod render;
+mod shell;
+mod test;
+mod tools;
+
+use std::process::ExitCode;
+
+use lexopt::Arg;
+
+const HELP: &str = "\
+Usage: cargo xtask <command>
+
+  test     format, lint and test everything, on real parts
+  render   render manifests/ from the chart
+  tools    install the real parts into .tools (the other commands do so, too)
+";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            console::error(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
+    let mut arguments = lexopt::Parser::from_env();
+    let command = match arguments.next()? {
+        Some(Arg::Value(command)) => command.to_string_lossy().into_owned(),
+        None | Some(Arg::Long("help") | Arg::Short('h')) => "help".to_owned(),
+        Some(argument) => return Err(argument.unexpected().into()),
+    };
+    if let Some(argument) = arguments.next()? {
+        return Err(argument.unexpected().into());
+    }
+    match command.as_str() {
+        "help" => {
+            console::text(HELP);
+            Ok(())
+        }
+        "render" => render::run(),
+        "test" => test::run(),
+        "tools" => tools::install(),
+        other => anyhow::bail!("unknown command {other}\n\n{HELP}"),
+    }
+}
