@@ -1,0 +1,125 @@
+use std::sync::Arc;
+
+use http_body_util::BodyExt as _;
+use tokio::sync::watch;
+
+use super::*;
+use crate::token::{Live, Token};
+
+const SECRET: &str = "hvs.canary";
+
+fn handler(tokens: Option<Tokens>) -> Handler {
+    let registry = Registry::new();
+    crate::admin::process::register(&registry, Instant::now()).unwrap();
+    Handler {
+        readiness: Readiness::default(),
+        tokens,
+        registry,
+        started: Instant::now(),
+    }
+}
+
+fn live(ttl: Option<Duration>) -> TokenState {
+    TokenState::Live(Arc::new(Live {
+        token: Token::new(SECRET).unwrap(),
+        accessor: "accessor-1".to_owned(),
+        policies: vec!["default".to_owned()],
+        generation: 3,
+        expires: ttl.map(|ttl| Instant::now() + ttl),
+    }))
+}
+
+async fn get(handler: &Handler, path: &str) -> (StatusCode, String) {
+    let answer = handler.answer(Surface::Socket, &Method::GET, path);
+    let status = answer.status();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn startup_says_in_one_line_what_it_waits_for() {
+    let handler = handler(None);
+    let login = handler.readiness.part("the first login");
+    let sink = handler.readiness.part("sink /keyside/token");
+    login.waits_for("the first login: auth/kubernetes/login answered 403\npermission denied");
+    let (status, body) = get(&handler, "/startup").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        body,
+        "waiting for the first login: auth/kubernetes/login answered 403 permission denied; sink /keyside/token\n"
+    );
+    drop((login, sink));
+    assert_eq!(
+        get(&handler, "/startup").await,
+        (StatusCode::OK, "started\n".to_owned())
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn ready_follows_the_token_and_startup_does_not() {
+    let (sender, tokens) = watch::channel(TokenState::Pending);
+    let handler = handler(Some(tokens));
+    let pending = (
+        StatusCode::SERVICE_UNAVAILABLE,
+        "waiting for the first login\n".to_owned(),
+    );
+    assert_eq!(get(&handler, "/ready").await, pending);
+
+    sender.send_replace(live(Some(Duration::from_mins(1))));
+    assert_eq!(
+        get(&handler, "/ready").await,
+        (StatusCode::OK, "ready\n".to_owned())
+    );
+
+    tokio::time::advance(Duration::from_secs(72)).await;
+    let ended = "waiting for a new login: the token ended 12 s ago\n".to_owned();
+    assert_eq!(
+        get(&handler, "/ready").await,
+        (StatusCode::SERVICE_UNAVAILABLE, ended)
+    );
+    assert_eq!(get(&handler, "/startup").await.0, StatusCode::OK);
+
+    sender.send_replace(live(None));
+    assert_eq!(get(&handler, "/ready").await.0, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn status_tells_of_the_token_all_but_the_token() {
+    let (_sender, tokens) = watch::channel(live(Some(Duration::from_secs(90))));
+    let handler = handler(Some(tokens));
+    tokio::time::advance(Duration::from_secs(30)).await;
+    let (_, body) = get(&handler, "/status").await;
+    assert!(!body.contains(SECRET), "{body}");
+    let status: Value = serde_json::from_str(&body).unwrap();
+    let expected = json!({
+        "state": "live", "generation": 3, "accessor": "accessor-1", "policies": ["default"], "ttl_seconds": 60,
+    });
+    assert_eq!(status["token"], expected);
+    assert_eq!(status["uptime_seconds"], 30);
+    assert_eq!(status["ready"], true);
+}
+
+#[tokio::test(start_paused = true)]
+async fn over_http_there_are_probes_and_metrics_alone() {
+    let handler = handler(None);
+    for (path, expected) in [
+        ("/startup", StatusCode::OK),
+        ("/ready", StatusCode::OK),
+        ("/live", StatusCode::OK),
+        ("/metrics", StatusCode::OK),
+        ("/status", StatusCode::NOT_FOUND),
+        ("/cache-clear", StatusCode::NOT_FOUND),
+        ("/", StatusCode::NOT_FOUND),
+    ] {
+        assert_eq!(
+            handler
+                .answer(Surface::Address, &Method::GET, path)
+                .status(),
+            expected,
+            "{path}"
+        );
+    }
+    let refused = handler.answer(Surface::Address, &Method::POST, "/live");
+    assert_eq!(refused.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(refused.headers()[ALLOW], "GET, HEAD");
+}

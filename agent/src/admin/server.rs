@@ -1,0 +1,166 @@
+//! The admin endpoints' sockets.
+//!
+//! Invariant: an accept error pauses the loop and never ends it; a connection's panic or hang is its own.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use keyside_config::model::Admin;
+use keyside_config::model::listener::HostPort;
+use keyside_lifecycle::shutdown::Shutdown;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use super::handler::{Handler, Surface};
+use super::socket::Socket;
+
+/// More than a kubelet, a Prometheus and a person need; the next one waits in the kernel's queue.
+const CONNECTIONS: usize = 16;
+const HEAD_TIME: Duration = Duration::from_secs(5);
+/// The smallest that hyper takes.
+const BUFFER: usize = 8 << 10;
+/// After an accept error, mostly "too many open files": trying again at once would spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// One bound socket of the admin endpoints.
+pub(crate) struct Server {
+    listener: Listener,
+    handler: Arc<Handler>,
+}
+
+enum Listener {
+    Unix(Socket),
+    Tcp(TcpListener),
+}
+
+/// Why an admin endpoint cannot be reached.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("binding the admin socket {}", path.display())]
+    Socket {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("binding the admin address {address}")]
+    Address {
+        address: HostPort,
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Binds what `admin` names, and says where.
+pub(crate) async fn bind(admin: &Admin, handler: &Arc<Handler>) -> Result<Vec<Server>, Error> {
+    let socket = Socket::bind(&admin.socket).map_err(|source| Error::Socket {
+        path: admin.socket.clone(),
+        source,
+    })?;
+    tracing::info!(event = "listening", listener = "admin", address = %admin.socket.display());
+    let mut listeners = vec![Listener::Unix(socket)];
+    if let Some(address) = &admin.address {
+        let (listener, bound) = bind_tcp(address).await.map_err(|source| Error::Address {
+            address: address.clone(),
+            source,
+        })?;
+        tracing::info!(event = "listening", listener = "health", address = %bound);
+        listeners.push(Listener::Tcp(listener));
+    }
+    let server = |listener| Server {
+        listener,
+        handler: Arc::clone(handler),
+    };
+    Ok(listeners.into_iter().map(server).collect())
+}
+
+async fn bind_tcp(address: &HostPort) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind((address.host.as_str(), address.port)).await?;
+    let bound = listener.local_addr()?;
+    Ok((listener, bound))
+}
+
+impl Server {
+    /// For the task's name.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self.listener {
+            Listener::Unix(_) => "admin",
+            Listener::Tcp(_) => "health",
+        }
+    }
+
+    /// Answers until `shutdown` is requested, then finishes what is under way.
+    pub(crate) async fn run(self, shutdown: Shutdown) {
+        let Self { listener, handler } = self;
+        let graceful = GracefulShutdown::new();
+        let mut connections = JoinSet::new();
+        let requested = shutdown.requested();
+        tokio::pin!(requested);
+        loop {
+            // Cancel-safe all three: accepting, joining, and a watch.
+            tokio::select! {
+                biased;
+                () = &mut requested => break,
+                Some(_ended) = connections.join_next() => {}
+                accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
+                    Ok((stream, surface)) => {
+                        connections.spawn(serve(stream, surface, Arc::clone(&handler), &graceful));
+                    }
+                    Err(error) => {
+                        tracing::warn!(event = "accept_failed", %error, "the admin endpoint accepts again shortly");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        drop(listener);
+        graceful.shutdown().await;
+    }
+}
+
+/// A connection of either kind.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+impl Listener {
+    async fn accept(&self) -> io::Result<(Box<dyn Stream>, Surface)> {
+        Ok(match self {
+            Self::Unix(socket) => (Box::new(socket.listener.accept().await?.0), Surface::Socket),
+            Self::Tcp(listener) => (Box::new(listener.accept().await?.0), Surface::Address),
+        })
+    }
+}
+
+/// Serves one connection; `graceful` lets it finish the request under way.
+fn serve(
+    stream: Box<dyn Stream>,
+    surface: Surface,
+    handler: Arc<Handler>,
+    graceful: &GracefulShutdown,
+) -> impl Future<Output = ()> + Send + use<> {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let answer = handler.answer(surface, request.method(), request.uri().path());
+        std::future::ready(Ok::<_, std::convert::Infallible>(answer))
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(stream), service);
+    let connection = graceful.watch(connection);
+    async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(event = "connection_failed", %error, "an admin client went away");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The wiring: binds every socket and makes every part, then starts the tasks and owns them.
+//!
+//! Invariant: nothing is started before everything is bound and built, so a port in use or a missing certificate fails
+//! the start and leaves nothing behind.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use keyside_config::model::Config;
+use keyside_lifecycle::logging::Level;
+use keyside_lifecycle::readiness::Readiness;
+use keyside_lifecycle::shutdown::{self, Shutdown, Trigger};
+use keyside_lifecycle::tasks::{self, End, Tasks};
+use prometheus::Registry;
+use tokio::time::Instant;
+
+use crate::admin;
+use crate::settings::Place;
+use reload::Reload;
+
+pub(crate) mod confine;
+mod pid_file;
+mod reload;
+
+/// For requests under way after the first signal: a pod has 30 s by default, the kubelet's own work included.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// Everything built and bound, and nothing running yet.
+pub(crate) struct App {
+    admin: Vec<admin::server::Server>,
+    reload: Reload,
+    pid_file: Option<pid_file::PidFile>,
+    readiness: Readiness,
+    exit_after_auth: bool,
+    trigger: Trigger,
+    shutdown: Shutdown,
+}
+
+/// Why the agent did not start, or ended unasked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("listening for signals")]
+    Signals {
+        #[source]
+        source: io::Error,
+    },
+    #[error("registering metrics")]
+    Metrics {
+        #[source]
+        source: prometheus::Error,
+    },
+    #[error(transparent)]
+    Admin(admin::server::Error),
+    #[error("writing the pid file {}", path.display())]
+    PidFile {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(transparent)]
+    Task(tasks::Error),
+}
+
+impl App {
+    /// Builds and binds all that `config` names.
+    pub(crate) async fn build(config: Config, place: Place, level: Level) -> Result<Self, Error> {
+        let started = Instant::now();
+        let (trigger, shutdown) = shutdown::channel();
+        let signals = |source| Error::Signals { source };
+        trigger.follow_signals().map_err(signals)?;
+        let reload = Reload::new(place, config.clone(), level).map_err(signals)?;
+        let registry = Registry::new();
+        admin::process::register(&registry, started).map_err(|source| Error::Metrics { source })?;
+        let readiness = Readiness::default();
+        let handler = Arc::new(admin::handler::Handler {
+            readiness: readiness.clone(),
+            tokens: None,
+            registry,
+            started,
+        });
+        let admin = match &config.admin {
+            Some(admin) => admin::server::bind(admin, &handler)
+                .await
+                .map_err(Error::Admin)?,
+            None => Vec::new(),
+        };
+        let pid_file = config.pid_file.map(pid_file::PidFile::create).transpose()?;
+        Ok(Self {
+            admin,
+            reload,
+            pid_file,
+            readiness,
+            exit_after_auth: config.exit_after_auth,
+            trigger,
+            shutdown,
+        })
+    }
+
+    /// Serves until a signal asks for the end, or until a task ends unasked.
+    pub(crate) async fn run(self) -> Result<End, Error> {
+        let Self {
+            admin,
+            reload,
+            pid_file,
+            readiness,
+            exit_after_auth,
+            trigger,
+            shutdown,
+        } = self;
+        let mut tasks = Tasks::default();
+        for server in admin {
+            tasks.spawn(server.name(), server.run(shutdown.clone()));
+        }
+        tasks.spawn("reload", reload.run(shutdown.clone()));
+        let watched = shutdown.clone();
+        tasks.spawn("readiness", async move {
+            watch_start(&readiness, exit_after_auth, &trigger, &watched).await;
+        });
+        let end = tasks.run(&shutdown, DRAIN).await.map_err(Error::Task);
+        drop(pid_file);
+        if let Ok(End::Late(left) | End::Aborted(left)) = &end {
+            tracing::warn!(
+                event = "cut_short",
+                tasks = left.join(", "),
+                "some work was dropped"
+            );
+        }
+        tracing::info!(event = "stopped");
+        end
+    }
+}
+
+/// Says when every part is up, which is also all that `exit_after_auth` waits for.
+async fn watch_start(
+    readiness: &Readiness,
+    exit_after_auth: bool,
+    trigger: &Trigger,
+    shutdown: &Shutdown,
+) {
+    tokio::select! {
+        () = readiness.ready() => tracing::info!(event = "started", "every part is up"),
+        () = shutdown.requested() => return,
+    }
+    if exit_after_auth {
+        tracing::info!(
+            event = "exit_after_auth",
+            "the sinks are filled; nothing is left to do"
+        );
+        trigger.request();
+    }
+    shutdown.requested().await;
+}
