@@ -1,0 +1,169 @@
+//! What the process is told: flags, and their `KEYSIDE_INJECTOR_*` twins.
+//!
+//! Invariant: every mistake is found in one reading, flags and environment together.
+//! Invariant: a flag that is in [`TABLE`] is read by something; there is no other place where flags are known.
+
+mod parse;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tracing::level_filters::LevelFilter;
+
+use crate::admission;
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub(crate) enum Verb {
+    Serve(Box<Settings>),
+    /// The offline command, with the defaults that the webhook would use and what is left of the arguments.
+    Inject(Box<admission::Defaults>, Vec<OsString>),
+    Version,
+    Help,
+}
+
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub listen: SocketAddr,
+    pub health: SocketAddr,
+    pub log_level: LevelFilter,
+    pub log_json: bool,
+    /// For how long new connections are still accepted after the first signal.
+    pub drain: Duration,
+    pub max_connections: usize,
+    /// How often the certificate and what the API publishes of it are looked at.
+    pub recheck: Duration,
+    pub certificate: Certificate,
+    pub defaults: admission::Defaults,
+}
+
+/// Where the certificate of the webhook comes from.
+#[derive(Debug)]
+pub(crate) enum Certificate {
+    Own(Own),
+    Given { cert: PathBuf, key: PathBuf },
+}
+
+/// A certificate that the replicas make themselves and publish.
+#[derive(Debug, Clone)]
+pub(crate) struct Own {
+    pub namespace: String,
+    pub service: String,
+    pub secret: String,
+    /// The `MutatingWebhookConfiguration` whose entries get the `caBundle`.
+    pub webhook: String,
+    pub leaf_lifetime: Duration,
+    /// How long a CA is seen in the API before a leaf that it signed replaces a good one.
+    pub settle: Duration,
+    pub kubeconfig: Option<PathBuf>,
+}
+
+/// Reads the arguments (without the program's name) and the environment.
+pub(crate) fn read(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Verb, Error> {
+    parse::read(arguments.into_iter().collect(), environment)
+}
+
+/// Everything that is wrong, in the order in which it was read.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub(crate) struct Error(Vec<String>);
+
+const PREFIX: &str = "KEYSIDE_INJECTOR_";
+
+/// A setting: the flag without its dashes, its default ("" for none), and what the offline command has to do with it.
+struct Entry {
+    flag: &'static str,
+    default: &'static str,
+    offline: bool,
+}
+
+const fn serve(flag: &'static str, default: &'static str) -> Entry {
+    Entry {
+        flag,
+        default,
+        offline: false,
+    }
+}
+
+const fn both(flag: &'static str, default: &'static str) -> Entry {
+    Entry {
+        flag,
+        default,
+        offline: true,
+    }
+}
+
+const TABLE: &[Entry] = &[
+    serve("listen", ":8443"),
+    serve("health", ":8080"),
+    both("agent-image", ""),
+    both("vault-address", ""),
+    both("auth-mount", "auth/kubernetes"),
+    both("audience", ""),
+    both("vault-namespace", ""),
+    both("vault-ca-file", ""),
+    both("vault-tls-server-name", ""),
+    both("agent-log-level", "info"),
+    both("agent-log-format", "text"),
+    both("allow-address-override", "false"),
+    both("allow-image-override", "false"),
+    both("namespace", ""),
+    serve("service", "keyside-injector"),
+    serve("webhook", "keyside-injector"),
+    serve("secret", "keyside-injector-certificate"),
+    serve("certificate", "self"),
+    serve("tls-cert-file", ""),
+    serve("tls-key-file", ""),
+    serve("leaf-lifetime", "168h"),
+    serve("settle", "60s"),
+    serve("recheck", "60s"),
+    serve("drain", "10s"),
+    serve("max-connections", "256"),
+    serve("kubeconfig", ""),
+    serve("log-level", "info"),
+    serve("log-format", "text"),
+];
+
+pub(crate) const HELP: &str = "\
+Keyside's admission webhook: puts the agent into annotated pods.
+
+  keyside-injector [serve] [flags]     answer admission reviews over HTTPS
+  keyside-injector inject -f FILE      the same injection on a manifest; see inject --help
+  keyside-injector version
+
+Each flag has a twin in the environment: --log-level is KEYSIDE_INJECTOR_LOG_LEVEL.
+
+  --listen ADDRESS          HTTPS, POST /mutate (:8443)
+  --health ADDRESS          plain /livez, /readyz, /metrics (:8080)
+  --agent-image IMAGE       of the container that is added (keyside-agent:VERSION)
+  --agent-log-level LEVEL, --agent-log-format FORMAT     as for this program, below
+  --vault-address URL, --vault-namespace NAME            for pods that name none
+  --vault-ca-file FILE, --vault-tls-server-name NAME     what to trust there, PEM
+  --auth-mount PATH         of the kubernetes method (auth/kubernetes)
+  --audience NAME           of the pods' service-account tokens (the API server's)
+  --allow-address-override true, --allow-image-override true
+                            pods may name another Vault, another agent (false)
+  --namespace NAME          the injector's own; its pods are left alone
+  --certificate self|given  made and rotated here, or read from files (self)
+  --service NAME            self: the Service the certificate is for (keyside-injector)
+  --webhook NAME            self: MutatingWebhookConfiguration (keyside-injector)
+  --secret NAME             self: shared by all replicas (keyside-injector-certificate)
+  --leaf-lifetime DURATION  self: a new leaf is made after two thirds (168h)
+  --settle DURATION         self: how long a new CA is published before its use (60s)
+  --recheck DURATION        how often certificate and caBundle are looked at (60s)
+  --tls-cert-file FILE      given: the chain, PEM; read again when it changes
+  --tls-key-file FILE       given: its key, PEM
+  --kubeconfig FILE         self: outside a cluster
+  --drain DURATION          accept this long after SIGTERM, unready (10s)
+  --max-connections N       (256)
+  --log-level LEVEL         trace, debug, info, warn or error (info)
+  --log-format FORMAT       text or json (text)
+";

@@ -1,0 +1,250 @@
+//! From words to [`Settings`]: first every word finds its entry of the table, then every value its type.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use super::value;
+use super::{Certificate, Entry, Error, Own, PREFIX, Settings, TABLE, Verb};
+use crate::admission;
+
+pub(super) fn read(
+    arguments: VecDeque<OsString>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Verb, Error> {
+    let mut words = Words::default();
+    words.environment(environment);
+    let (verb, arguments) = words.verb(arguments);
+    let rest = words.arguments(verb, arguments);
+    if words.shows_help && verb != Name::Inject {
+        return Ok(Verb::Help);
+    }
+    let result = match verb {
+        Name::Version => Verb::Version,
+        Name::Inject => Verb::Inject(Box::new(words.defaults()), rest),
+        Name::Serve => Verb::Serve(Box::new(words.settings())),
+    };
+    if words.mistakes.is_empty() {
+        Ok(result)
+    } else {
+        Err(Error(words.mistakes))
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Name {
+    Serve,
+    Inject,
+    Version,
+}
+
+/// What was given, by flag, with the name under which the user knows it; and what was wrong about it so far.
+#[derive(Default)]
+struct Words {
+    given: BTreeMap<&'static str, (String, String)>,
+    mistakes: Vec<String>,
+    shows_help: bool,
+}
+
+impl Words {
+    fn environment(&mut self, environment: impl IntoIterator<Item = (OsString, OsString)>) {
+        let mut variables: Vec<_> = environment
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+            .filter(|(name, _)| name.starts_with(PREFIX) && !is_service_link(name))
+            .collect();
+        variables.sort();
+        for (name, value) in variables {
+            match (
+                TABLE.iter().find(|entry| twin(entry) == name),
+                value.into_string(),
+            ) {
+                (None, _) => self
+                    .mistakes
+                    .push(format!("{name}: there is no such setting")),
+                (_, Err(_)) => self.mistakes.push(format!("{name}: not UTF-8")),
+                // An empty variable is how a chart says nothing.
+                (Some(_), Ok(value)) if value.is_empty() => {}
+                (Some(entry), Ok(value)) => {
+                    self.given.insert(entry.flag, (name, value));
+                }
+            }
+        }
+    }
+
+    fn verb(&mut self, mut arguments: VecDeque<OsString>) -> (Name, VecDeque<OsString>) {
+        let name = match arguments.front().and_then(|first| first.to_str()) {
+            Some("serve") => Name::Serve,
+            Some("inject") => Name::Inject,
+            Some("version" | "--version") => Name::Version,
+            Some(other) if !other.starts_with('-') => {
+                self.mistakes.push(format!(
+                    "{other}: no such command; write serve, inject or version"
+                ));
+                Name::Serve
+            }
+            _ => return (Name::Serve, arguments),
+        };
+        arguments.pop_front();
+        (name, arguments)
+    }
+
+    /// Takes the flags of the table and answers what the offline command has to read itself.
+    fn arguments(&mut self, verb: Name, arguments: VecDeque<OsString>) -> Vec<OsString> {
+        let mut rest = Vec::new();
+        let mut arguments = arguments.into_iter();
+        while let Some(argument) = arguments.next() {
+            let text = argument.to_string_lossy().into_owned();
+            let (flag, value) = match text.split_once('=') {
+                Some((flag, value)) => (flag, Some(OsString::from(value))),
+                None => (text.as_str(), None),
+            };
+            let entry = TABLE
+                .iter()
+                .find(|entry| flag.strip_prefix("--") == Some(entry.flag))
+                .filter(|entry| verb == Name::Serve || (verb == Name::Inject && entry.offline));
+            match entry {
+                Some(entry) => {
+                    let value = value.or_else(|| arguments.next());
+                    self.flag(entry, flag, value);
+                }
+                None if verb == Name::Inject => rest.push(argument),
+                None if matches!(flag, "--help" | "-h") && value.is_none() => {
+                    self.shows_help = true;
+                }
+                None => self.mistakes.push(format!("{text}: there is no such flag")),
+            }
+        }
+        rest
+    }
+
+    fn flag(&mut self, entry: &'static Entry, flag: &str, value: Option<OsString>) {
+        match value.map(OsString::into_string) {
+            None => self.mistakes.push(format!("{flag}: needs a value")),
+            Some(Err(_)) => self.mistakes.push(format!("{flag}: not UTF-8")),
+            Some(Ok(value)) => {
+                let again = self
+                    .given
+                    .insert(entry.flag, (flag.to_owned(), value))
+                    .is_some_and(|(name, _)| name == flag);
+                if again {
+                    self.mistakes.push(format!("{flag}: given twice"));
+                }
+            }
+        }
+    }
+
+    fn settings(&mut self) -> Settings {
+        Settings {
+            listen: self.parse("listen", value::address),
+            health: self.parse("health", value::address),
+            log_level: self.parse("log-level", value::level),
+            log_json: self.parse("log-format", value::format),
+            drain: self.parse("drain", value::duration),
+            max_connections: self.parse("max-connections", value::at_least_one),
+            recheck: self.parse("recheck", value::positive),
+            certificate: self.certificate(),
+            defaults: self.defaults(),
+        }
+    }
+
+    fn certificate(&mut self) -> Certificate {
+        let given = self.parse("certificate", |text| match text {
+            "self" => Ok(false),
+            "given" => Ok(true),
+            _ => Err("write self or given".to_owned()),
+        });
+        let files = ["tls-cert-file", "tls-key-file"];
+        if given {
+            let [cert, key] =
+                files.map(|flag| self.required(flag, "with --certificate=given").into());
+            return Certificate::Given { cert, key };
+        }
+        for flag in files {
+            if let Some((name, _)) = self.given.get(flag) {
+                self.mistakes
+                    .push(format!("{name}: is read with --certificate=given only"));
+            }
+        }
+        Certificate::Own(self.own())
+    }
+
+    fn own(&mut self) -> Own {
+        Own {
+            namespace: self.required("namespace", "with --certificate=self"),
+            service: self.parse("service", value::label),
+            secret: self.parse("secret", value::subdomain),
+            webhook: self.parse("webhook", value::subdomain),
+            leaf_lifetime: self.parse("leaf-lifetime", value::lifetime),
+            settle: self.parse("settle", value::duration),
+            kubeconfig: self.optional("kubeconfig").map(PathBuf::from),
+        }
+    }
+
+    fn defaults(&mut self) -> admission::Defaults {
+        let mut defaults =
+            admission::Defaults::new(self.optional("agent-image").unwrap_or_else(|| {
+                concat!("keyside-agent:", env!("CARGO_PKG_VERSION")).to_owned()
+            }));
+        defaults.vault_address = self.optional("vault-address");
+        defaults.vault_namespace = self.optional("vault-namespace");
+        defaults.vault_ca = self.file("vault-ca-file");
+        defaults.vault_tls_server_name = self.optional("vault-tls-server-name");
+        defaults.auth_mount = self.parse("auth-mount", value::not_empty);
+        defaults.audience = self.optional("audience");
+        defaults.own_namespace = self.optional("namespace");
+        defaults.log_level = self.parse("agent-log-level", value::agent_level);
+        defaults.log_format = self.parse("agent-log-format", value::agent_format);
+        defaults.allow_address_override = self.parse("allow-address-override", value::boolean);
+        defaults.allow_image_override = self.parse("allow-image-override", value::boolean);
+        defaults
+    }
+
+    /// The text of the file that a flag names.
+    fn file(&mut self, flag: &'static str) -> Option<String> {
+        let path = self.optional(flag)?;
+        std::fs::read_to_string(&path)
+            .map_err(|error| self.mistakes.push(format!("--{flag}: {path}: {error}")))
+            .ok()
+    }
+
+    fn optional(&self, flag: &'static str) -> Option<String> {
+        let (_, value) = self.given.get(flag)?;
+        Some(value.clone()).filter(|value| !value.is_empty())
+    }
+
+    fn required(&mut self, flag: &'static str, when: &str) -> String {
+        self.optional(flag).unwrap_or_else(|| {
+            self.mistakes.push(format!("--{flag}: is needed {when}"));
+            String::new()
+        })
+    }
+
+    /// The value of a flag that has a default; a value that cannot be read is noted, and the default stands in.
+    fn parse<T>(&mut self, flag: &'static str, read: fn(&str) -> Result<T, String>) -> T {
+        if let Some((name, value)) = self.given.get(flag) {
+            match read(value) {
+                Ok(value) => return value,
+                Err(wanted) => self.mistakes.push(format!("{name}: {value:?}: {wanted}")),
+            }
+        }
+        let entry = TABLE.iter().find(|entry| entry.flag == flag);
+        let default = entry
+            .expect("every flag that is parsed is in the table")
+            .default;
+        read(default).expect("every default can be read, which a test tries")
+    }
+}
+
+fn twin(entry: &Entry) -> String {
+    format!("{PREFIX}{}", entry.flag.replace('-', "_").to_uppercase())
+}
+
+/// The kubelet describes every Service of the namespace in each container's environment. One that is called
+/// `keyside-injector`, or begins so, yields names under our prefix that no user wrote.
+fn is_service_link(name: &str) -> bool {
+    name.ends_with("_PORT")
+        || name.contains("_PORT_")
+        || name.ends_with("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+}

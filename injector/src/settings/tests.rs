@@ -1,0 +1,195 @@
+use super::*;
+
+fn read_words(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Verb, Error> {
+    read(
+        arguments.iter().map(OsString::from),
+        environment
+            .iter()
+            .map(|(name, value)| (OsString::from(name), OsString::from(value))),
+    )
+}
+
+fn settings(arguments: &[&str], environment: &[(&str, &str)]) -> Settings {
+    match read_words(arguments, environment).expect("no mistakes") {
+        Verb::Serve(settings) => *settings,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn mistakes(arguments: &[&str], environment: &[(&str, &str)]) -> Vec<String> {
+    let Err(Error(mistakes)) = read_words(arguments, environment) else {
+        panic!("no mistake was found in {arguments:?} {environment:?}");
+    };
+    mistakes
+}
+
+const NAMESPACE: (&str, &str) = ("KEYSIDE_INJECTOR_NAMESPACE", "keyside");
+
+#[test]
+fn every_default_can_be_read() {
+    let settings = settings(&[], &[NAMESPACE]);
+    assert_eq!(settings.listen.to_string(), "[::]:8443");
+    assert_eq!(settings.health.to_string(), "[::]:8080");
+    assert_eq!(settings.defaults.own_namespace.as_deref(), Some("keyside"));
+    let Certificate::Own(own) = settings.certificate else {
+        panic!("{:?}", settings.certificate);
+    };
+    assert_eq!(own.leaf_lifetime, Duration::from_hours(168));
+}
+
+#[test]
+fn a_flag_wins_over_its_twin_and_an_empty_twin_says_nothing() {
+    let twins = [
+        NAMESPACE,
+        ("KEYSIDE_INJECTOR_LISTEN", "127.0.0.1:1"),
+        ("KEYSIDE_INJECTOR_AUDIENCE", ""),
+    ];
+    let settings = settings(&["serve", "--listen", "127.0.0.1:0"], &twins);
+    assert_eq!(settings.listen.to_string(), "127.0.0.1:0");
+    assert_eq!(settings.defaults.audience, None);
+}
+
+#[test]
+fn every_mistake_is_reported_at_once() {
+    let found = mistakes(
+        &[
+            "--listen=nowhere",
+            "--drian=3s",
+            "--settle=3 s",
+            "--service=Upper",
+            "--max-connections=0",
+            "--tls-key-file=x",
+            "--settle=4s",
+            "--vault-ca-file=/does/not/exist",
+            "stray",
+            "--recheck",
+        ],
+        &[
+            ("KEYSIDE_INJECTOR_LOG_LEVEL", "loud"),
+            ("KEYSIDE_INJECTOR_LOG_LEVLE", "info"),
+        ],
+    );
+    let starts = [
+        "KEYSIDE_INJECTOR_LOG_LEVLE: there is no such setting",
+        "--drian=3s: there is no such flag",
+        "--settle: given twice",
+        "stray: there is no such flag",
+        "--recheck: needs a value",
+        "--listen: \"nowhere\": write",
+        "KEYSIDE_INJECTOR_LOG_LEVEL: \"loud\": write",
+        "--max-connections: \"0\": write",
+        "--tls-key-file: is read with --certificate=given only",
+        "--namespace: is needed",
+        "--service: \"Upper\": write",
+        "--vault-ca-file: /does/not/exist: No such file",
+    ];
+    assert_eq!(found.len(), starts.len(), "{found:#?}");
+    for (found, start) in found.iter().zip(starts) {
+        assert!(found.starts_with(start), "{found} is not {start}");
+    }
+}
+
+#[test]
+fn given_certificates_need_both_files() {
+    let found = mistakes(&["--certificate=given", "--tls-cert-file=a"], &[]);
+    assert_eq!(
+        found,
+        ["--tls-key-file: is needed with --certificate=given"]
+    );
+}
+
+#[test]
+fn service_links_of_the_kubelet_are_no_settings() {
+    let links = [
+        NAMESPACE,
+        ("KEYSIDE_INJECTOR_PORT", "tcp://10.0.0.1:443"),
+        ("KEYSIDE_INJECTOR_PORT_443_TCP_ADDR", "10.0.0.1"),
+        ("KEYSIDE_INJECTOR_SERVICE_HOST", "10.0.0.1"),
+        ("KEYSIDE_INJECTOR_SERVICE_PORT_HTTPS", "443"),
+    ];
+    settings(&[], &links);
+}
+
+#[test]
+fn no_twin_can_be_a_service_link() {
+    let found = mistakes(&["--flag"], &[("KEYSIDE_INJECTOR_SERVICE", "a b")]);
+    assert!(
+        found
+            .iter()
+            .any(|line| line.starts_with("KEYSIDE_INJECTOR_SERVICE: \"a b\"")),
+        "{found:?}"
+    );
+    for entry in TABLE {
+        assert!(!entry.flag.ends_with("port"), "{}", entry.flag);
+    }
+}
+
+#[test]
+fn the_offline_command_gets_the_defaults_and_keeps_its_own_flags() {
+    let verb = read_words(
+        &["inject", "-f", "pod.yaml", "--agent-image=a:1", "--diff"],
+        &[("KEYSIDE_INJECTOR_VAULT_ADDRESS", "https://vault:8200")],
+    );
+    let Ok(Verb::Inject(defaults, rest)) = verb else {
+        panic!("{verb:?}");
+    };
+    assert_eq!(defaults.agent_image, "a:1");
+    assert_eq!(
+        defaults.vault_address.as_deref(),
+        Some("https://vault:8200")
+    );
+    assert_eq!(rest, ["-f", "pod.yaml", "--diff"]);
+}
+
+#[test]
+fn help_names_every_flag_and_fits_a_screen() {
+    for entry in TABLE {
+        assert!(
+            HELP.contains(&format!("--{} ", entry.flag)),
+            "{}",
+            entry.flag
+        );
+    }
+    assert!(HELP.lines().count() <= 40, "{} lines", HELP.lines().count());
+    assert!(HELP.lines().all(|line| line.len() <= 100));
+    assert!(matches!(read_words(&["--help"], &[]), Ok(Verb::Help)));
+}
+
+#[test]
+fn durations() {
+    for (text, expected) in [
+        ("0s", Some(0)),
+        ("250ms", Some(250)),
+        ("90s", Some(90_000)),
+        ("5m", Some(300_000)),
+        ("2h", Some(7_200_000)),
+        ("7d", Some(604_800_000)),
+        ("", None),
+        ("5", None),
+        ("s", None),
+        ("-5s", None),
+        ("1.5s", None),
+        ("5µs", None),
+        ("99999999999999999999s", None),
+        ("18446744073709551615d", None),
+    ] {
+        let found = value::duration(text).ok();
+        assert_eq!(found, expected.map(Duration::from_millis), "{text:?}");
+    }
+}
+
+#[test]
+fn addresses() {
+    for (text, expected) in [
+        (":8443", Some("[::]:8443")),
+        ("8080", Some("[::]:8080")),
+        ("127.0.0.1:0", Some("127.0.0.1:0")),
+        ("[::1]:1", Some("[::1]:1")),
+        ("localhost:1", None),
+        (":70000", None),
+        ("", None),
+    ] {
+        let found = value::address(text).ok().map(|address| address.to_string());
+        assert_eq!(found.as_deref(), expected, "{text:?}");
+    }
+}

@@ -1,0 +1,132 @@
+//! What probes and Prometheus ask, over plain HTTP: `/livez`, `/readyz`, `/metrics`.
+//!
+//! A port of its own, because the kubelet does not verify certificates: a probe over HTTPS would show nothing that a
+//! plain one does not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use keyside_lifecycle::readiness::Readiness;
+use keyside_lifecycle::shutdown::Shutdown;
+use prometheus::{Registry, TextEncoder};
+use tokio::net::TcpStream;
+
+use super::connections::{self, Socket, Watch};
+
+pub(crate) struct Server {
+    socket: Socket,
+    health: Arc<Health>,
+}
+
+struct Health {
+    readiness: Readiness,
+    registry: Registry,
+    /// Requested: the process is about to go, so it is not ready.
+    leaving: Shutdown,
+}
+
+const HEADERS: Duration = Duration::from_secs(30);
+
+impl Server {
+    pub(crate) fn new(
+        socket: Socket,
+        readiness: Readiness,
+        registry: Registry,
+        leaving: Shutdown,
+    ) -> Self {
+        let health = Arc::new(Health {
+            readiness,
+            registry,
+            leaving,
+        });
+        Self { socket, health }
+    }
+
+    /// Serves until `end`, which comes after the webhook has ended, so that probes see it leave.
+    pub(crate) async fn run(self, end: Shutdown) {
+        let serve = |stream, stage| connection(Arc::clone(&self.health), stream, stage);
+        self.socket.run(end, Duration::ZERO, serve).await;
+    }
+}
+
+async fn connection(health: Arc<Health>, stream: TcpStream, mut stage: Watch) {
+    let service = service_fn(|request| {
+        let response = health.respond(&request);
+        async move { Ok::<_, std::convert::Infallible>(response) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS)
+        .max_buf_size(16 << 10)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    // Cancel-safe: the connection is polled on below.
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = connections::draining(&mut stage) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(
+            event = "connection_failed",
+            error = keyside_lifecycle::error::chain(&error)
+        );
+    }
+}
+
+impl Health {
+    fn respond(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        let (status, text) = match request.uri().path() {
+            _ if !is_read => (StatusCode::METHOD_NOT_ALLOWED, "only GET here\n".to_owned()),
+            "/livez" => (StatusCode::OK, "ok\n".to_owned()),
+            "/readyz" => self.ready(),
+            "/metrics" => self.metrics(),
+            _ => (
+                StatusCode::NOT_FOUND,
+                "there are /livez, /readyz and /metrics here\n".to_owned(),
+            ),
+        };
+        let mut response = Response::new(Full::new(Bytes::from(text)));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        // The version is that of the exposition format; a browser shows it as text all the same.
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
+        );
+        if !is_read {
+            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        }
+        response
+    }
+
+    fn ready(&self) -> (StatusCode, String) {
+        let mut pending = self.readiness.pending();
+        if self.leaving.is_requested() {
+            pending.push("the next start: this process is ending".to_owned());
+        }
+        if pending.is_empty() {
+            return (StatusCode::OK, "ok\n".to_owned());
+        }
+        let text = format!("waiting for {}\n", pending.join("\nwaiting for "));
+        (StatusCode::SERVICE_UNAVAILABLE, text)
+    }
+
+    fn metrics(&self) -> (StatusCode, String) {
+        match TextEncoder::new().encode_to_string(&self.registry.gather()) {
+            Ok(text) => (StatusCode::OK, text),
+            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The webhook's HTTPS server: `POST /mutate` and nothing else.
+//!
+//! Invariant: admission reaches no other host, so the time of an answer is the time of a computation.
+//! Invariant: every wait on the caller has a limit, every buffer a bound.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use keyside_lifecycle::shutdown::Shutdown;
+use rustls::ServerConfig;
+use tokio::net::TcpStream;
+use tokio::time::{self, Instant};
+use tokio_rustls::TlsAcceptor;
+
+use super::connections::{self, Socket, Stage, Watch};
+use super::metrics::Metrics;
+use super::review::{self, Answer, Decision};
+use crate::admission::Defaults;
+use crate::cert::kept;
+use crate::cert::resolver::Resolver;
+
+pub(crate) struct Server {
+    socket: Socket,
+    linger: Duration,
+    acceptor: TlsAcceptor,
+    webhook: Arc<Webhook>,
+}
+
+struct Webhook {
+    defaults: Defaults,
+    metrics: Metrics,
+}
+
+/// An API server takes objects of up to 3 MiB; a review wraps one.
+const MOST_BODY: usize = 4 << 20;
+const HANDSHAKE: Duration = Duration::from_secs(10);
+const BODY: Duration = Duration::from_secs(10);
+/// Also how long a connection may be idle. API servers close idle ones after 90 s: it is better that they do, for a
+/// request that crosses our closing is lost.
+const HEADERS: Duration = Duration::from_secs(100);
+const MOST_HEADERS: usize = 64 << 10;
+
+impl Server {
+    pub(crate) fn new(
+        socket: Socket,
+        linger: Duration,
+        resolver: Resolver,
+        defaults: Defaults,
+        metrics: Metrics,
+    ) -> Result<Self, rustls::Error> {
+        let mut tls = ServerConfig::builder_with_provider(Arc::new(kept::provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(resolver));
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self {
+            socket,
+            linger,
+            acceptor: TlsAcceptor::from(Arc::new(tls)),
+            webhook: Arc::new(Webhook { defaults, metrics }),
+        })
+    }
+
+    pub(crate) async fn run(self, end: Shutdown) {
+        let serve = |stream, stage| {
+            let (webhook, acceptor) = (Arc::clone(&self.webhook), self.acceptor.clone());
+            connection(webhook, acceptor, stream, stage)
+        };
+        self.socket.run(end, self.linger, serve).await;
+    }
+}
+
+async fn connection(
+    webhook: Arc<Webhook>,
+    acceptor: TlsAcceptor,
+    stream: TcpStream,
+    mut stage: Watch,
+) {
+    // Cancel-safe in the sense that counts: a handshake that is given up is a connection that is closed.
+    let handshake = tokio::select! {
+        result = time::timeout(HANDSHAKE, acceptor.accept(stream)) => result,
+        () = connections::draining(&mut stage) => return,
+    };
+    let stream = match handshake {
+        Ok(Ok(stream)) => stream,
+        failed => {
+            webhook.metrics.handshake_failures.inc();
+            let error = failed.map_or("too slow".to_owned(), |result| {
+                result
+                    .err()
+                    .map(|error| error.to_string())
+                    .unwrap_or_default()
+            });
+            tracing::debug!(event = "handshake_failed", error);
+            return;
+        }
+    };
+    webhook.metrics.connections.inc();
+    let watch = stage.clone();
+    let service = service_fn(|request| {
+        let (webhook, watch) = (Arc::clone(&webhook), watch.clone());
+        async move { Ok::<_, std::convert::Infallible>(webhook.respond(request, &watch).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS)
+        .max_buf_size(MOST_HEADERS)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    // Cancel-safe: the connection is polled on below.
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = connections::draining(&mut stage) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    webhook.metrics.connections.dec();
+    if let Err(error) = result {
+        tracing::debug!(
+            event = "connection_failed",
+            error = keyside_lifecycle::error::chain(&error)
+        );
+    }
+}
+
+impl Webhook {
+    async fn respond(&self, request: Request<Incoming>, stage: &Watch) -> Response<Full<Bytes>> {
+        let read = read(request).await;
+        let start = Instant::now();
+        let is_read = read.is_ok();
+        let answer = match read {
+            Ok(body) => review::answer(&body, &self.defaults),
+            Err(refusal) => refusal,
+        };
+        let elapsed = start.elapsed();
+        if is_read {
+            self.metrics.duration.observe(elapsed.as_secs_f64());
+        }
+        self.metrics.decided(answer.record.decision);
+        log(&answer, elapsed);
+        let is_closing = *stage.borrow() >= Stage::Closing;
+        response(answer, is_closing)
+    }
+}
+
+/// The body of a request that may be a review, or why it cannot be one.
+async fn read(request: Request<Incoming>) -> Result<Bytes, Answer> {
+    let (head, body) = request.into_parts();
+    if head.uri.path() != "/mutate" {
+        return Err(review::refuse(
+            StatusCode::NOT_FOUND,
+            "there is only /mutate here",
+        ));
+    }
+    if head.method != Method::POST {
+        return Err(review::refuse(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "send a review with POST",
+        ));
+    }
+    if !is_json(&head.headers) {
+        let why = "send a review as Content-Type: application/json";
+        return Err(review::refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
+    }
+    let too_large = || {
+        let why = format!("a review may have {MOST_BODY} bytes");
+        review::refuse(StatusCode::PAYLOAD_TOO_LARGE, why)
+    };
+    if announced(&head.headers).is_some_and(|length| length > MOST_BODY) {
+        return Err(too_large());
+    }
+    let body = time::timeout(BODY, Limited::new(body, MOST_BODY).collect());
+    match body.await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_broken)) => Err(review::refuse(
+            StatusCode::BAD_REQUEST,
+            "the body ended early",
+        )),
+        Err(_late) => Err(review::refuse(
+            StatusCode::REQUEST_TIMEOUT,
+            "the body came too slowly",
+        )),
+    }
+}
+
+/// Parameters such as `charset=utf-8` say nothing that JSON leaves open.
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let essence = value.and_then(|value| value.split(';').next());
+    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+}
+
+fn announced(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn response(answer: Answer, is_closing: bool) -> Response<Full<Bytes>> {
+    let status = answer.status;
+    let mut response = Response::new(Full::new(answer.body));
+    *response.status_mut() = status;
+    let kind = if status == StatusCode::OK {
+        "application/json"
+    } else {
+        "text/plain; charset=utf-8"
+    };
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(ALLOW, HeaderValue::from_static("POST"));
+    }
+    if is_closing {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+fn log(answer: &Answer, elapsed: Duration) {
+    let record = &answer.record;
+    let (decision, reason) = (record.decision.name(), &record.reason);
+    let microseconds = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+    if record.decision == Decision::Refused {
+        let status = answer.status.as_u16();
+        tracing::warn!(event = "admission", decision, reason, status);
+        return;
+    }
+    tracing::info!(
+        event = "admission",
+        decision,
+        reason,
+        namespace = record.namespace,
+        pod = record.name,
+        uid = record.uid,
+        dry_run = record.dry_run,
+        microseconds,
+    );
+}
