@@ -17,8 +17,13 @@ use settings::{Command, Place, Socket};
 
 mod admin;
 mod app;
+#[expect(dead_code, reason = "wired by app with the proxy")]
+mod cache;
 mod settings;
-#[expect(dead_code, reason = "wired by app when auto-auth is here")]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "wired by app when auto-auth is here")
+)]
 mod token;
 #[expect(dead_code, reason = "wired by app when auto-auth is here")]
 mod vault;
