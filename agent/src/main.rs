@@ -17,15 +17,13 @@ use settings::{Command, Place, Socket};
 
 mod admin;
 mod app;
-#[expect(dead_code, reason = "wired by app with the proxy")]
-mod cache;
+#[cfg_attr(not(test), expect(dead_code, reason = "wired by app"))]
+mod auth;
 mod settings;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "wired by app when auto-auth is here")
-)]
+#[cfg_attr(not(test), expect(dead_code, reason = "wired by app"))]
+mod sink;
 mod token;
-#[expect(dead_code, reason = "wired by app when auto-auth is here")]
+#[cfg_attr(not(test), expect(dead_code, reason = "wired by app"))]
 mod vault;
 
 /// A mistake in the arguments or in the configuration: `EX_USAGE` of sysexits(3).

@@ -9,6 +9,8 @@
 pub(crate) mod client;
 mod connect;
 pub(crate) mod error;
+#[cfg(test)]
+pub(crate) mod fake;
 pub(crate) mod gate;
 mod tls;
 pub(crate) mod wire;

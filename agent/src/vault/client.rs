@@ -2,7 +2,7 @@
 //!
 //! Invariant: a request that may have reached Vault is never sent twice. The pool repeats a request by itself only
 //! when hyper hands it back whole because the idle connection it was queued on had already closed: nothing of it,
-//! neither head nor body, had been written then (`retry_canceled_requests` of hyper-util; tested below).
+//! neither head nor body, had been written then (`retry_canceled_requests` of hyper-util).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -155,7 +155,9 @@ impl Client {
         if let Some(token) = call.token {
             request = request.header(TOKEN, token.header());
         }
-        if let Some(namespace) = call.namespace.or(self.0.namespace.as_deref()) {
+        // An empty one is the root namespace, which needs no header.
+        let namespace = call.namespace.or(self.0.namespace.as_deref());
+        if let Some(namespace) = namespace.filter(|namespace| !namespace.is_empty()) {
             request = request.header(NAMESPACE, namespace);
         }
         let mut bytes = Bytes::new();
@@ -287,3 +289,6 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         .ok()?;
     Some(Duration::from_secs(seconds))
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,17 +19,14 @@ use tokio::time::{Duration, Instant};
 pub(crate) enum Reason {
     Login,
     Renew,
-    LookUp,
     LeaseRenew,
-    Read,
 }
 
 impl Reason {
     const fn lane(self) -> Lane {
         match self {
-            Self::Login | Self::Renew | Self::LookUp => Lane::Token,
+            Self::Login | Self::Renew => Lane::Token,
             Self::LeaseRenew => Lane::Lease,
-            Self::Read => Lane::Read,
         }
     }
 
@@ -37,25 +34,21 @@ impl Reason {
         match self {
             Self::Login => "login",
             Self::Renew => "renew",
-            Self::LookUp => "look_up",
             Self::LeaseRenew => "lease_renew",
-            Self::Read => "read",
         }
     }
 }
 
-/// Who goes first. The order of the variants is the order of the lanes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Who goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lane {
     /// The agent's own token: without it nothing else works.
     Token,
     /// Leases that somebody uses.
     Lease,
-    /// What can wait.
-    Read,
 }
 
-const LANES: usize = 3;
+const LANES: usize = 2;
 
 /// Cheap to clone; all clones are one gate.
 #[derive(Clone)]
@@ -82,11 +75,10 @@ impl Gate {
         let lane = reason.lane();
         let arrived = Instant::now();
         let waiting = Waiting::enter(&self.0.bucket, lane);
-        let [token, lease, read] = &self.0.heads;
+        let [token, lease] = &self.0.heads;
         let head = match lane {
             Lane::Token => token,
             Lane::Lease => lease,
-            Lane::Read => read,
         };
         let _head = head
             .acquire()
@@ -151,11 +143,10 @@ impl Bucket {
     }
 
     fn count(&mut self, lane: Lane) -> &mut usize {
-        let [token, lease, read] = &mut self.waiting;
+        let [token, lease] = &mut self.waiting;
         match lane {
             Lane::Token => token,
             Lane::Lease => lease,
-            Lane::Read => read,
         }
     }
 
@@ -165,11 +156,10 @@ impl Bucket {
         self.at = self.at.max(now);
         self.level = (self.level + passed.as_secs_f64() * self.per_second).min(self.burst);
         // Those ahead come first, one request each, and what is left over is this lane's.
-        let ahead = [Lane::Token, Lane::Lease, Lane::Read]
-            .into_iter()
-            .filter(|other| *other < lane)
-            .map(|other| *self.count(other))
-            .sum::<usize>();
+        let ahead = match lane {
+            Lane::Token => 0,
+            Lane::Lease => *self.count(Lane::Token),
+        };
         #[expect(
             clippy::cast_precision_loss,
             reason = "callers are counted in thousands"

@@ -15,7 +15,7 @@ pub(crate) struct Call<'a> {
     pub(crate) method: Method,
     /// Below `/v1/`, with its query if it has one.
     pub(crate) path: &'a str,
-    /// `vault.namespace` where `None`.
+    /// `vault.namespace` where `None`; the root namespace where empty.
     pub(crate) namespace: Option<&'a str>,
     pub(crate) token: Option<&'a Token>,
     pub(crate) body: Option<Body>,
@@ -58,8 +58,8 @@ impl Call<'_> {
     }
 }
 
-/// An answer of Vault; all empty where it had no body. `Debug` leaves `data` out, which is where secrets are.
-#[derive(Default, Deserialize)]
+/// An answer of Vault, as far as the agent's own requests need it; all empty where it had no body.
+#[derive(Debug, Default, Deserialize)]
 pub(crate) struct Secret {
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) lease_id: String,
@@ -70,21 +70,6 @@ pub(crate) struct Secret {
     pub(crate) renewable: bool,
     #[serde(default)]
     pub(crate) auth: Option<Auth>,
-    #[serde(default)]
-    pub(crate) data: Option<Value>,
-    #[serde(default, deserialize_with = "lenient")]
-    pub(crate) warnings: Vec<String>,
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Secret")
-            .field("lease_id", &self.lease_id)
-            .field("lease_duration", &self.lease_duration)
-            .field("renewable", &self.renewable)
-            .field("auth", &self.auth)
-            .finish_non_exhaustive()
-    }
 }
 
 /// What a login or a token's renewal answers.
@@ -103,13 +88,6 @@ pub(crate) struct Auth {
     pub(crate) lease_duration: u64,
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) renewable: bool,
-    /// `service` or `batch`.
-    #[serde(default, deserialize_with = "lenient")]
-    pub(crate) token_type: String,
-    #[serde(default, deserialize_with = "lenient")]
-    pub(crate) orphan: bool,
-    #[serde(default, deserialize_with = "lenient_seconds")]
-    pub(crate) num_uses: u64,
 }
 
 /// `{"errors": […]}`.
@@ -162,19 +140,15 @@ mod tests {
         assert_eq!(auth.client_token.unwrap().expose(), "s.abc");
         assert_eq!(auth.accessor, "acc");
         assert_eq!(auth.token_policies, ["default", "app"]);
-        assert_eq!(
-            (auth.lease_duration, auth.renewable, auth.orphan),
-            (3600, true, true)
-        );
-        assert_eq!(auth.token_type, "service");
+        assert_eq!((auth.lease_duration, auth.renewable), (3600, true));
     }
 
     #[test]
     fn strange_fields_count_as_empty() {
         for text in [
             "{}",
-            r#"{"auth":null,"lease_id":null,"lease_duration":null,"renewable":null,"warnings":null}"#,
-            r#"{"lease_id":7,"lease_duration":"soon","renewable":"yes","warnings":"none"}"#,
+            r#"{"auth":null,"lease_id":null,"lease_duration":null,"renewable":null}"#,
+            r#"{"lease_id":7,"lease_duration":"soon","renewable":"yes"}"#,
             r#"{"lease_duration":-1}"#,
         ] {
             let secret: Secret = serde_json::from_str(text).unwrap();

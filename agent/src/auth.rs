@@ -1,0 +1,320 @@
+//! Auto-auth: logs in, keeps the token alive, and replaces it before it ends.
+//!
+//! What to do when is decided by [`machine`], which is pure. The task here does it: one thing at a time, for there
+//! is one token. What it has goes out on a watch, so a slow sink or a busy proxy never holds a renewal up.
+//!
+//! Invariant: the token on the watch is only ever replaced by one that Vault has just granted.
+
+use std::sync::Arc;
+
+use http::Method as Verb;
+use keyside_config::model::auto_auth::AutoAuth;
+use keyside_lifecycle::backoff::Backoff;
+use keyside_lifecycle::shutdown::Shutdown;
+use prometheus::Registry;
+use tokio::sync::watch;
+use tokio::time::{self, Duration, Instant};
+
+use crate::token::{Live, Token, TokenState, Tokens};
+use crate::vault::{self, gate, wire};
+use machine::{Event, Failure, Grant, Machine, Step};
+use metrics::Metrics;
+use story::Story;
+
+mod machine;
+mod method;
+mod metrics;
+mod schedule;
+mod story;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("there is nothing to log in with")]
+    Credential(#[source] method::Error),
+    #[error("{what} by the {method} method")]
+    Vault {
+        what: &'static str,
+        method: &'static str,
+        #[source]
+        source: Box<vault::error::Error>,
+    },
+    #[error("{path} was answered without a token")]
+    NoToken { path: String },
+    #[error("no answer within {within:?}, the turn at the gate included")]
+    Timeout { within: Duration },
+    #[error("the login failed and `exit_on_err` is set")]
+    GivenUp(#[source] Box<Error>),
+    #[error("register the metrics of auto-auth")]
+    Metrics(#[source] prometheus::Error),
+}
+
+impl Error {
+    fn failure(&self) -> Failure {
+        match self {
+            Self::Credential(_) => Failure::NoCredential,
+            Self::Vault { source, .. } => match source.retry() {
+                vault::error::Retry::Never => Failure::Refused,
+                vault::error::Retry::Later { after } => Failure::Away { after },
+            },
+            Self::Timeout { .. } => Failure::Away { after: None },
+            Self::NoToken { .. } | Self::GivenUp(_) | Self::Metrics(_) => Failure::Refused,
+        }
+    }
+}
+
+/// Drives one `auto_auth` block.
+pub(crate) struct Task {
+    client: vault::client::Client,
+    method: method::Method,
+    login_path: String,
+    namespace: Option<String>,
+    exit_on_err: bool,
+    backoff: Backoff,
+    tokens: watch::Sender<TokenState>,
+    metrics: Metrics,
+    story: Story,
+}
+
+/// A request that was answered, or a wait that is over.
+enum Outcome {
+    LoggedIn(Grant, Obtained),
+    LoginFailed(Error),
+    Renewed(Grant),
+    RenewalFailed(Error),
+    Due,
+}
+
+/// What a login brought besides its lease.
+struct Obtained {
+    token: Token,
+    accessor: String,
+    policies: Vec<String>,
+}
+
+impl Task {
+    /// The task, and where its token is to be watched.
+    pub(crate) fn new(
+        config: &AutoAuth,
+        client: vault::client::Client,
+        registry: &Registry,
+    ) -> Result<(Self, Tokens), Error> {
+        let (sender, tokens) = watch::channel(TokenState::Pending);
+        let settings = &config.method;
+        let task = Self {
+            client,
+            method: method::Method::new(&settings.login),
+            login_path: format!("{}/login", settings.mount_path),
+            namespace: settings.namespace.clone(),
+            exit_on_err: settings.exit_on_err,
+            backoff: Backoff::new(settings.min_backoff, settings.max_backoff),
+            tokens: sender,
+            metrics: Metrics::new(registry, tokens.clone()).map_err(Error::Metrics)?,
+            story: Story::default(),
+        };
+        Ok((task, tokens))
+    }
+
+    /// Runs until `shutdown` is requested. The token is left as it is then: the next process may want it.
+    pub(crate) async fn run(mut self, shutdown: Shutdown) -> Result<(), Error> {
+        let mut ending = std::pin::pin!(shutdown.requested());
+        let (mut machine, mut step) = Machine::start(
+            self.exit_on_err,
+            self.backoff.clone(),
+            fastrand::u64(..),
+            Instant::now(),
+        );
+        loop {
+            // Dropping a request half-way is fine: nothing is asked after it.
+            let outcome = tokio::select! {
+                biased;
+                () = &mut ending => return Ok(()),
+                outcome = self.next(step) => outcome,
+            };
+            step = self.apply(&mut machine, outcome, Instant::now())?;
+        }
+    }
+
+    /// Waits, and asks Vault; decides nothing.
+    async fn next(&mut self, step: Step) -> Outcome {
+        match step {
+            Step::Login { within } => match self.login(within).await {
+                Ok((grant, obtained)) => Outcome::LoggedIn(grant, obtained),
+                Err(error) => Outcome::LoginFailed(error),
+            },
+            Step::Renew { within } => match self.renew(within).await {
+                Ok(grant) => Outcome::Renewed(grant),
+                Err(error) => Outcome::RenewalFailed(error),
+            },
+            Step::Wait { until } => {
+                time::sleep_until(until).await;
+                Outcome::Due
+            }
+            // `apply` has turned `GiveUp` into an error.
+            Step::Rest | Step::GiveUp => std::future::pending().await,
+        }
+    }
+
+    fn apply(
+        &mut self,
+        machine: &mut Machine,
+        outcome: Outcome,
+        now: Instant,
+    ) -> Result<Step, Error> {
+        match outcome {
+            Outcome::Due => Ok(machine.apply(Event::Due, now)),
+            Outcome::LoggedIn(grant, obtained) => {
+                self.metrics.login("success");
+                let step = machine.apply(Event::LoggedIn(grant), now);
+                let live = self.publish(obtained, machine.ends());
+                self.story.logged_in(&live, &grant, now);
+                Ok(step)
+            }
+            Outcome::Renewed(grant) => {
+                self.metrics.renewal("success");
+                let step = machine.apply(Event::Renewed(grant), now);
+                self.extend(machine.ends());
+                self.story.renewed(&grant, now);
+                Ok(step)
+            }
+            Outcome::LoginFailed(error) => self.login_failed(machine, error, now),
+            Outcome::RenewalFailed(error) => {
+                let failure = error.failure();
+                self.metrics.renewal(metrics::result(failure));
+                self.story
+                    .renewal_failed(&error, failure, machine.ends(), now);
+                Ok(machine.apply(Event::RenewalFailed(failure), now))
+            }
+        }
+    }
+
+    fn login_failed(
+        &mut self,
+        machine: &mut Machine,
+        error: Error,
+        now: Instant,
+    ) -> Result<Step, Error> {
+        let failure = error.failure();
+        self.metrics.login(metrics::result(failure));
+        let hint = match &error {
+            Error::Vault { source, .. } if source.status() == Some(http::StatusCode::FORBIDDEN) => {
+                self.method.hint()
+            }
+            _ => None,
+        };
+        self.story
+            .login_failed(&error, failure, hint, machine.ends(), now);
+        match machine.apply(Event::LoginFailed(failure), now) {
+            Step::GiveUp => Err(Error::GivenUp(Box::new(error))),
+            step => Ok(step),
+        }
+    }
+
+    async fn login(&mut self, within: Duration) -> Result<(Grant, Obtained), Error> {
+        let body = self.method.credential().map_err(Error::Credential)?;
+        let call = wire::Call {
+            method: Verb::POST,
+            path: &self.login_path,
+            namespace: self.namespace.as_deref(),
+            token: None,
+            body: Some(body),
+        };
+        let (asked, auth) = self.call(gate::Reason::Login, call, within).await?;
+        let token = auth.client_token.ok_or_else(|| Error::NoToken {
+            path: self.login_path.clone(),
+        })?;
+        let grant = Grant {
+            asked,
+            lease: Duration::from_secs(auth.lease_duration),
+            renewable: auth.renewable,
+        };
+        let obtained = Obtained {
+            token,
+            accessor: auth.accessor,
+            policies: auth.token_policies,
+        };
+        Ok((grant, obtained))
+    }
+
+    /// Renews the token in hand, in the namespace where it was issued.
+    async fn renew(&self, within: Duration) -> Result<Grant, Error> {
+        let path = "auth/token/renew-self";
+        let live = self.tokens.borrow().live().map(Arc::clone);
+        let live = live.ok_or_else(|| Error::NoToken {
+            path: path.to_owned(),
+        })?;
+        let call = wire::Call {
+            method: Verb::POST,
+            path,
+            namespace: self.namespace.as_deref(),
+            token: Some(&live.token),
+            body: Some(wire::Body(serde_json::json!({}))),
+        };
+        let (asked, auth) = self.call(gate::Reason::Renew, call, within).await?;
+        Ok(Grant {
+            asked,
+            lease: Duration::from_secs(auth.lease_duration),
+            renewable: auth.renewable,
+        })
+    }
+
+    /// The `auth` of an answer, and when the request left at the earliest.
+    async fn call(
+        &self,
+        reason: gate::Reason,
+        call: wire::Call<'_>,
+        within: Duration,
+    ) -> Result<(Instant, wire::Auth), Error> {
+        let path = call.path.to_owned();
+        let asked = Instant::now();
+        let answer = time::timeout(within, self.client.call(reason, call))
+            .await
+            .map_err(|_elapsed| Error::Timeout { within })?
+            .map_err(|source| Error::Vault {
+                what: match reason {
+                    gate::Reason::Renew => "renew the token obtained",
+                    _ => "log in",
+                },
+                method: self.method.name(),
+                source: Box::new(source),
+            })?;
+        let auth = answer.auth.ok_or(Error::NoToken { path })?;
+        Ok((asked, auth))
+    }
+
+    fn publish(&self, obtained: Obtained, expires: Option<Instant>) -> Arc<Live> {
+        let before = self
+            .tokens
+            .borrow()
+            .live()
+            .map_or(0, |live| live.generation);
+        let live = Arc::new(Live {
+            token: obtained.token,
+            accessor: obtained.accessor,
+            policies: obtained.policies,
+            generation: before + 1,
+            expires,
+        });
+        self.tokens
+            .send_replace(TokenState::Live(Arc::clone(&live)));
+        live
+    }
+
+    fn extend(&self, expires: Option<Instant>) {
+        self.tokens.send_if_modified(|state| {
+            let Some(live) = state.live() else {
+                return false;
+            };
+            *state = TokenState::Live(Arc::new(Live {
+                token: live.token.clone(),
+                accessor: live.accessor.clone(),
+                policies: live.policies.clone(),
+                generation: live.generation,
+                expires,
+            }));
+            true
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

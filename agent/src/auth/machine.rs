@@ -1,0 +1,260 @@
+//! The life of the agent's own token, as a machine: what happened and what time it is go in, what to do next comes
+//! out. No clock, no network, no token text.
+//!
+//! Invariant: a login never begins less than [`FLOOR`] after the one before it, whatever Vault grants or refuses.
+//! Invariant: a renewal that was refused is never repeated for the same token.
+//! Invariant: only a successful login replaces a token. Nothing else takes it away.
+
+use keyside_lifecycle::backoff::Backoff;
+use tokio::time::{Duration, Instant};
+
+use super::schedule;
+
+/// The shortest time between the beginnings of two logins.
+pub(super) const FLOOR: Duration = Duration::from_secs(1);
+/// No attempt lasts longer, however patient the client.
+pub(super) const ATTEMPT: Duration = Duration::from_secs(30);
+/// The shortest time that an attempt gets, however late it is.
+const SHORTEST_ATTEMPT: Duration = Duration::from_millis(500);
+/// The longest `Retry-After` that is believed.
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+/// Longer leases are counted as this long: beyond it timers overflow, and it is renewed long before.
+const LONGEST_LEASE: Duration = keyside_config::model::MAX_DURATION;
+
+/// What Vault granted, in a login or in a renewal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Grant {
+    /// When the request left. Vault counts from later on, so counting from here errs on the safe side.
+    pub(super) asked: Instant,
+    /// `lease_duration`. 0 in a login: the token never ends.
+    pub(super) lease: Duration,
+    pub(super) renewable: bool,
+}
+
+/// Why a login or a renewal failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// Vault understood and said no.
+    Refused,
+    /// Vault is away, busy or sealed. Where it said for how long, not before that.
+    Away { after: Option<Duration> },
+    /// There was nothing to log in with: Vault was not asked.
+    NoCredential,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    LoggedIn(Grant),
+    LoginFailed(Failure),
+    Renewed(Grant),
+    RenewalFailed(Failure),
+    /// The time of [`Step::Wait`] has come.
+    Due,
+}
+
+/// What to do next: always exactly one thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Log in; count it as failed after `within`.
+    Login { within: Duration },
+    /// Renew the token in hand; count it as failed after `within`.
+    Renew { within: Duration },
+    /// Do nothing until then.
+    Wait { until: Instant },
+    /// Do nothing any more: the token never ends.
+    Rest,
+    /// `exit_on_err`: end the process.
+    GiveUp,
+}
+
+#[derive(Debug)]
+pub(super) struct Machine {
+    exit_on_err: bool,
+    backoff: Backoff,
+    random: fastrand::Rng,
+    held: Option<Held>,
+    /// When the last login began.
+    login_began: Option<Instant>,
+    /// What [`Event::Due`] leads to.
+    then: Next,
+}
+
+/// The token in hand.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    /// As granted last.
+    lease: Duration,
+    /// `None`: never.
+    ends: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Login,
+    Renew,
+}
+
+impl Machine {
+    /// A machine without a token, and its first step: a login.
+    pub(super) fn start(
+        exit_on_err: bool,
+        backoff: Backoff,
+        seed: u64,
+        now: Instant,
+    ) -> (Self, Step) {
+        let mut machine = Self {
+            exit_on_err,
+            backoff,
+            random: fastrand::Rng::with_seed(seed),
+            held: None,
+            login_began: None,
+            then: Next::Login,
+        };
+        let step = machine.login(now);
+        (machine, step)
+    }
+
+    /// When the token in hand ends unless it is renewed; `None` where it never does, or where there is none.
+    pub(super) fn ends(&self) -> Option<Instant> {
+        self.held.and_then(|held| held.ends)
+    }
+
+    pub(super) fn apply(&mut self, event: Event, now: Instant) -> Step {
+        match event {
+            Event::LoggedIn(grant) => self.logged_in(grant, now),
+            Event::LoginFailed(_) if self.exit_on_err => Step::GiveUp,
+            Event::LoginFailed(failure) => {
+                let pause = self.pause(failure);
+                self.wait(now + pause, Next::Login, now)
+            }
+            Event::Renewed(grant) => self.renewed(grant, now),
+            Event::RenewalFailed(Failure::Refused) => self.wait(now, Next::Login, now),
+            Event::RenewalFailed(failure) => self.renew_later(failure, now),
+            Event::Due => match self.then {
+                Next::Login => self.login(now),
+                Next::Renew => self.renew(now),
+            },
+        }
+    }
+
+    fn logged_in(&mut self, grant: Grant, now: Instant) -> Step {
+        self.backoff.reset();
+        if grant.lease.is_zero() {
+            self.held = Some(Held {
+                lease: grant.lease,
+                ends: None,
+            });
+            return Step::Rest;
+        }
+        let next = if grant.renewable {
+            Next::Renew
+        } else {
+            Next::Login
+        };
+        self.hold(grant, next, now)
+    }
+
+    fn renewed(&mut self, grant: Grant, now: Instant) -> Step {
+        self.backoff.reset();
+        // A renewal that grants less than the one before has met the token's maximum: no later one will grant more.
+        let shrank = self.held.is_some_and(|held| grant.lease < held.lease);
+        if shrank && grant.lease <= 2 * schedule::LEAD {
+            self.keep(grant);
+            return self.wait(now, Next::Login, now);
+        }
+        let next = if shrank || !grant.renewable {
+            Next::Login
+        } else {
+            Next::Renew
+        };
+        self.hold(grant, next, now)
+    }
+
+    /// Keeps what was granted, and touches it again in time.
+    fn hold(&mut self, grant: Grant, next: Next, now: Instant) -> Step {
+        let lease = self.keep(grant);
+        let due = grant.asked + schedule::touch_after(lease, self.random.f64());
+        self.wait(due, next, now)
+    }
+
+    fn keep(&mut self, grant: Grant) -> Duration {
+        let lease = grant.lease.min(LONGEST_LEASE);
+        self.held = Some(Held {
+            lease,
+            ends: Some(grant.asked + lease),
+        });
+        lease
+    }
+
+    /// The token is good while Vault is away: it is kept, and its renewal tried until only a login can be in time.
+    fn renew_later(&mut self, failure: Failure, now: Instant) -> Step {
+        let pause = self.pause(failure);
+        let Some(last) = self.last_renewal() else {
+            return self.wait(now + pause, Next::Login, now);
+        };
+        if let Failure::Away { after: Some(_) } = failure {
+            // Where Vault asked for quiet, that counts for the login as well.
+            let next = if now + pause < last {
+                Next::Renew
+            } else {
+                Next::Login
+            };
+            return self.wait(now + pause, next, now);
+        }
+        // Each pause leaves half of the time for further tries, so that an outage which ends before the token does
+        // costs no login.
+        let left = last.saturating_duration_since(now);
+        let until = now + pause.min((left / 2).max(FLOOR));
+        if until < last {
+            return self.wait(until, Next::Renew, now);
+        }
+        self.wait(last, Next::Login, now)
+    }
+
+    /// From when on a renewal would leave no time for a login.
+    fn last_renewal(&self) -> Option<Instant> {
+        let held = self.held?;
+        held.ends
+            .map(|ends| ends - schedule::login_before_end(held.lease))
+    }
+
+    fn pause(&mut self, failure: Failure) -> Duration {
+        let jittered = self.backoff.next(self.random.f64());
+        match failure {
+            Failure::Away { after: Some(after) } => after.min(LONGEST_PAUSE) + jittered,
+            _ => jittered,
+        }
+    }
+
+    /// Waits, or goes ahead where the time has come; a login not before [`FLOOR`] allows it.
+    fn wait(&mut self, until: Instant, then: Next, now: Instant) -> Step {
+        let floor = self.login_began.map(|began| began + FLOOR);
+        let until = match (then, floor) {
+            (Next::Login, Some(floor)) => until.max(floor),
+            _ => until,
+        };
+        self.then = then;
+        match then {
+            _ if until > now => Step::Wait { until },
+            Next::Login => self.login(now),
+            Next::Renew => self.renew(now),
+        }
+    }
+
+    fn login(&mut self, now: Instant) -> Step {
+        self.login_began = Some(now);
+        Step::Login { within: ATTEMPT }
+    }
+
+    fn renew(&mut self, now: Instant) -> Step {
+        let left = self
+            .last_renewal()
+            .map_or(ATTEMPT, |last| last.saturating_duration_since(now));
+        Step::Renew {
+            within: left.clamp(SHORTEST_ATTEMPT, ATTEMPT),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,423 @@
+use super::*;
+
+const SEED: u64 = 7;
+
+/// A machine on a clock of its own: what it waits for happens at once, and each request takes `latency`.
+struct World {
+    machine: Machine,
+    step: Step,
+    start: Instant,
+    now: Instant,
+    latency: Duration,
+}
+
+impl World {
+    fn new() -> Self {
+        Self::with(SEED, Duration::from_millis(20))
+    }
+
+    fn with(seed: u64, latency: Duration) -> Self {
+        let start = Instant::now();
+        let backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(5));
+        let (machine, step) = Machine::start(false, backoff, seed, start);
+        Self {
+            machine,
+            step,
+            start,
+            now: start,
+            latency,
+        }
+    }
+
+    /// Lets the time of waiting pass. The step afterwards is a request, or rest.
+    fn proceed(&mut self) -> Step {
+        while let Step::Wait { until } = self.step {
+            assert!(until > self.now, "waits for what has passed");
+            self.now = until;
+            self.step = self.machine.apply(Event::Due, self.now);
+        }
+        self.step
+    }
+
+    fn grant(&mut self, seconds: u64, renewable: bool) -> Grant {
+        let asked = self.now;
+        self.now += self.latency;
+        Grant {
+            asked,
+            lease: Duration::from_secs(seconds),
+            renewable,
+        }
+    }
+
+    fn logged_in(&mut self, seconds: u64, renewable: bool) {
+        assert!(
+            matches!(self.proceed(), Step::Login { .. }),
+            "{:?}",
+            self.step
+        );
+        let grant = self.grant(seconds, renewable);
+        self.step = self.machine.apply(Event::LoggedIn(grant), self.now);
+    }
+
+    fn renewed(&mut self, seconds: u64) {
+        assert!(
+            matches!(self.proceed(), Step::Renew { .. }),
+            "{:?}",
+            self.step
+        );
+        let grant = self.grant(seconds, true);
+        self.step = self.machine.apply(Event::Renewed(grant), self.now);
+    }
+
+    fn fails(&mut self, failure: Failure) {
+        let event = match self.proceed() {
+            Step::Login { .. } => Event::LoginFailed(failure),
+            Step::Renew { .. } => Event::RenewalFailed(failure),
+            step => panic!("nothing to fail: {step:?}"),
+        };
+        self.now += self.latency;
+        self.step = self.machine.apply(event, self.now);
+    }
+
+    fn at(&self) -> f64 {
+        (self.now - self.start).as_secs_f64()
+    }
+
+    fn left(&self) -> f64 {
+        let ends = self.machine.ends().expect("a token that ends");
+        ends.saturating_duration_since(self.now).as_secs_f64()
+    }
+}
+
+const AWAY: Failure = Failure::Away { after: None };
+
+#[test]
+fn logs_in_first_and_renews_between_two_thirds_and_three_quarters() {
+    for seed in 0..50 {
+        let mut world = World::with(seed, Duration::from_millis(20));
+        assert_eq!(world.step, Step::Login { within: ATTEMPT });
+        world.logged_in(3600, true);
+        assert!(matches!(world.proceed(), Step::Renew { .. }));
+        assert!((2400.0..=2700.0).contains(&world.at()), "{}", world.at());
+        let renewed = world.at();
+        world.renewed(3600);
+        world.proceed();
+        assert!(
+            (2400.0..=2700.0).contains(&(world.at() - renewed)),
+            "{}",
+            world.at()
+        );
+    }
+}
+
+#[test]
+fn pods_that_started_together_renew_apart() {
+    let mut times: Vec<u64> = (0..50)
+        .map(|seed| {
+            let mut world = World::with(seed, Duration::ZERO);
+            world.logged_in(3600, true);
+            world.proceed();
+            (world.now - world.start).as_secs()
+        })
+        .collect();
+    times.sort_unstable();
+    times.dedup();
+    assert!(times.len() > 30, "{times:?}");
+}
+
+#[test]
+fn a_token_that_cannot_be_renewed_is_replaced_before_it_ends() {
+    let mut world = World::new();
+    world.logged_in(60, false);
+    assert!(matches!(world.proceed(), Step::Login { .. }));
+    assert!((40.0..=45.0).contains(&world.at()), "{}", world.at());
+    assert!(world.left() > 10.0, "the old one lives: {}", world.left());
+}
+
+#[test]
+fn a_token_that_never_ends_is_left_alone() {
+    let mut world = World::new();
+    world.logged_in(0, false);
+    assert_eq!(world.proceed(), Step::Rest);
+    assert_eq!(world.machine.ends(), None);
+}
+
+#[test]
+fn a_renewal_that_grants_less_leads_to_a_login_while_the_token_lives() {
+    let mut world = World::new();
+    world.logged_in(3600, true);
+    world.renewed(3600);
+    world.renewed(1500);
+    assert!(matches!(world.proceed(), Step::Login { .. }));
+    assert!((375.0..=500.0).contains(&world.left()), "{}", world.left());
+}
+
+#[test]
+fn the_last_second_of_a_token_is_no_token_without_end() {
+    let mut world = World::new();
+    world.logged_in(3, true);
+    world.renewed(0);
+    assert!(
+        matches!(world.proceed(), Step::Login { .. }),
+        "{:?}",
+        world.step
+    );
+}
+
+/// The demonstration: TTL 3 s, at most 10 s. Vault's side is played here, with its answers cut to whole seconds.
+#[test]
+fn three_seconds_of_ten_are_renewed_several_times_and_then_replaced() {
+    for (seed, latency) in [(1, 1), (2, 20), (3, 100), (4, 300)] {
+        let mut world = World::with(seed, Duration::from_millis(latency));
+        let (mut replaced, mut renewals) = (0, 0);
+        world.logged_in(3, true);
+        let mut born = world.now;
+        while world.now - world.start < Duration::from_mins(2) {
+            match world.proceed() {
+                Step::Login { .. } => {
+                    assert!(renewals >= 3, "only {renewals} renewals");
+                    world.logged_in(3, true);
+                    (born, renewals, replaced) = (world.now, 0, replaced + 1);
+                }
+                Step::Renew { .. } => {
+                    let left =
+                        (born + Duration::from_secs(10)).saturating_duration_since(world.now);
+                    world.renewed(left.as_secs().min(3));
+                    renewals += 1;
+                }
+                step => panic!("{step:?}"),
+            }
+            assert!(
+                world.left() > 0.2 || matches!(world.step, Step::Login { .. }),
+                "late: {}",
+                world.left()
+            );
+        }
+        assert!(replaced >= 10, "{replaced}");
+    }
+}
+
+#[test]
+fn a_refused_renewal_is_final_for_that_token() {
+    let mut world = World::new();
+    world.logged_in(3600, true);
+    world.fails(Failure::Refused);
+    assert_eq!(world.step, Step::Login { within: ATTEMPT });
+    assert!(
+        world.left() > 800.0,
+        "the token stays until there is another"
+    );
+    // The login fails as well: it is tried again, the renewal is not.
+    for _ in 0..20 {
+        world.fails(Failure::Refused);
+        assert!(matches!(world.proceed(), Step::Login { .. }));
+    }
+}
+
+#[test]
+fn an_outage_keeps_the_token_and_renews_it_afterwards() {
+    let mut world = World::new();
+    world.logged_in(60, true);
+    for _ in 0..3 {
+        world.fails(AWAY);
+        assert!(
+            matches!(world.proceed(), Step::Renew { .. }),
+            "{:?}",
+            world.step
+        );
+    }
+    world.renewed(60);
+    let renewed = world.at();
+    assert!(matches!(world.proceed(), Step::Renew { .. }));
+    assert!((39.0..=45.0).contains(&(world.at() - renewed)));
+}
+
+#[test]
+fn an_outage_that_outlasts_the_token_ends_in_a_login() {
+    let mut world = World::new();
+    world.logged_in(60, true);
+    let (mut renewals, mut logins) = (0, 0);
+    while world.at() < 600.0 {
+        match world.proceed() {
+            Step::Renew { .. } => {
+                renewals += 1;
+                assert_eq!(logins, 0, "no renewal after a login has begun");
+                assert!(
+                    world.left() >= 6.0,
+                    "renewals leave time for a login: {}",
+                    world.left()
+                );
+            }
+            Step::Login { .. } => {
+                if logins == 0 {
+                    assert!(
+                        world.left() > 5.0,
+                        "the first login is in time: {}",
+                        world.left()
+                    );
+                }
+                logins += 1;
+            }
+            step => panic!("{step:?}"),
+        }
+        world.fails(AWAY);
+    }
+    assert!(renewals >= 3, "{renewals}");
+    assert!((3..40).contains(&logins), "{logins}");
+}
+
+#[test]
+fn retry_after_is_kept() {
+    let after = Some(Duration::from_secs(20));
+    let mut world = World::new();
+    world.fails(Failure::Away { after });
+    world.proceed();
+    assert!((21.0..=23.0).contains(&world.at()), "{}", world.at());
+
+    let mut world = World::new();
+    world.logged_in(60, true);
+    world.proceed();
+    let before = world.at();
+    world.fails(Failure::Away { after });
+    assert!(
+        matches!(world.proceed(), Step::Login { .. }),
+        "too late to renew"
+    );
+    assert!(world.at() - before >= 20.0, "{}", world.at() - before);
+}
+
+#[test]
+fn failed_logins_back_off_up_to_the_maximum_and_success_starts_over() {
+    let mut world = World::with(SEED, Duration::ZERO);
+    let mut pauses = Vec::new();
+    for _ in 0..40 {
+        let before = world.at();
+        world.fails(AWAY);
+        world.proceed();
+        pauses.push(world.at() - before);
+    }
+    assert!(
+        pauses.iter().all(|pause| (1.0..=300.0).contains(pause)),
+        "{pauses:?}"
+    );
+    assert!(
+        pauses.iter().skip(10).any(|pause| *pause > 100.0),
+        "{pauses:?}"
+    );
+    world.logged_in(60, false);
+    world.proceed();
+    let before = world.at();
+    world.fails(Failure::NoCredential);
+    world.proceed();
+    assert!(world.at() - before <= 2.0, "{}", world.at() - before);
+}
+
+#[test]
+fn exit_on_err_gives_up_at_the_first_failed_login_only() {
+    let start = Instant::now();
+    let backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(5));
+    let (mut machine, _) = Machine::start(true, backoff, SEED, start);
+    let grant = Grant {
+        asked: start,
+        lease: Duration::from_mins(1),
+        renewable: true,
+    };
+    machine.apply(Event::LoggedIn(grant), start);
+    let step = machine.apply(Event::RenewalFailed(AWAY), start + Duration::from_secs(40));
+    assert!(matches!(step, Step::Wait { .. }), "{step:?}");
+    assert_eq!(machine.apply(Event::LoginFailed(AWAY), start), Step::GiveUp);
+}
+
+/// What a server does next, however mad.
+#[derive(Clone, Copy, Debug)]
+enum Answer {
+    Grants(u64, bool),
+    Fails(Failure),
+}
+
+fn answer() -> impl proptest::strategy::Strategy<Value = Answer> {
+    use proptest::prelude::*;
+    let seconds = prop_oneof![0_u64..5, 0_u64..100_000, Just(u64::MAX / 1_000_000_000)];
+    let after =
+        proptest::option::of(0_u64..100_000).prop_map(|after| after.map(Duration::from_secs));
+    prop_oneof![
+        4 => (seconds, any::<bool>()).prop_map(|(seconds, renewable)| Answer::Grants(seconds, renewable)),
+        1 => Just(Answer::Fails(Failure::Refused)),
+        1 => Just(Answer::Fails(Failure::NoCredential)),
+        2 => after.prop_map(|after| Answer::Fails(Failure::Away { after })),
+    ]
+}
+
+proptest::proptest! {
+    /// The invariants hold for every server, every seed and every latency.
+    #[test]
+    fn no_server_makes_it_loop_or_forget(
+        seed in 0_u64..1000,
+        latency in 0_u64..5000,
+        answers in proptest::collection::vec(answer(), 1..200),
+    ) {
+        let mut world = World::with(seed, Duration::from_millis(latency));
+        let (mut last_login, mut refused) = (None::<Instant>, false);
+        for answer in answers {
+            let step = world.proceed();
+            match (step, answer) {
+                (Step::Rest, _) => break,
+                (Step::Login { within }, _) => {
+                    proptest::prop_assert!(within <= ATTEMPT);
+                    if let Some(last) = last_login {
+                        proptest::prop_assert!(world.now - last >= FLOOR, "{:?}", world.now - last);
+                    }
+                    last_login = Some(world.now);
+                }
+                (Step::Renew { within }, _) => {
+                    proptest::prop_assert!(within <= ATTEMPT && within >= SHORTEST_ATTEMPT);
+                    proptest::prop_assert!(!refused, "renews what was refused");
+                    proptest::prop_assert!(world.machine.held.is_some());
+                }
+                (step, _) => proptest::prop_assert!(false, "{step:?}"),
+            }
+            let held = world.machine.held.is_some();
+            match (step, answer) {
+                (Step::Login { .. }, Answer::Grants(seconds, renewable)) => {
+                    refused = false;
+                    world.logged_in(seconds, renewable);
+                }
+                (_, Answer::Grants(seconds, _)) => world.renewed(seconds),
+                (Step::Renew { .. }, Answer::Fails(Failure::NoCredential)) => world.fails(AWAY),
+                (step, Answer::Fails(failure)) => {
+                    refused |= matches!(step, Step::Renew { .. }) && failure == Failure::Refused;
+                    world.fails(failure);
+                    proptest::prop_assert_eq!(world.machine.held.is_some(), held, "a failure takes no token away");
+                }
+            }
+        }
+    }
+
+    /// While Vault answers within its time, whoever reads the sink never finds a token that has ended.
+    #[test]
+    fn no_token_ends_while_vault_answers(
+        seed in 0_u64..1000,
+        latency in 0_u64..300,
+        lease in 2_u64..120,
+        renewals in 0_u64..6,
+    ) {
+        let mut world = World::with(seed, Duration::from_millis(latency));
+        let mut left = renewals;
+        world.logged_in(lease, renewals > 0);
+        for _ in 0..50 {
+            let ends = world.machine.ends().expect("every lease here ends");
+            match world.proceed() {
+                Step::Login { .. } => {
+                    left = renewals;
+                    world.logged_in(lease, renewals > 0);
+                }
+                _ if left == 0 => world.fails(Failure::Refused),
+                _ => {
+                    left -= 1;
+                    world.renewed(lease);
+                }
+            }
+            proptest::prop_assert!(world.now < ends, "replaced {:?} too late", world.now - ends);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What to log in with: one module per method, each of which reads its files and says what to send.
+//!
+//! Invariant: no message of this module holds any part of a credential, only the paths of the files.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use keyside_config::model::auto_auth::Login;
+use zeroize::Zeroizing;
+
+use crate::vault::wire;
+
+mod approle;
+mod jwt;
+mod kubernetes;
+
+pub(super) enum Method {
+    Kubernetes(kubernetes::Kubernetes),
+    Jwt(jwt::Jwt),
+    AppRole(approle::AppRole),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("read {path}")]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{path} is empty")]
+    Empty { path: PathBuf },
+}
+
+impl Method {
+    pub(super) fn new(login: &Login) -> Self {
+        match login {
+            Login::Kubernetes { role, token_path } => {
+                Self::Kubernetes(kubernetes::Kubernetes::new(role, token_path))
+            }
+            Login::Jwt {
+                role,
+                path,
+                remove_after_reading,
+            } => Self::Jwt(jwt::Jwt::new(role, path, *remove_after_reading)),
+            Login::AppRole {
+                role_id,
+                secret_id,
+                remove_secret_id_after_reading,
+            } => Self::AppRole(approle::AppRole::new(
+                role_id,
+                secret_id.as_deref(),
+                *remove_secret_id_after_reading,
+            )),
+        }
+    }
+
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Kubernetes(_) => "kubernetes",
+            Self::Jwt(_) => "jwt",
+            Self::AppRole(_) => "approle",
+        }
+    }
+
+    /// The body of the login. Reads the files again: what they hold rotates.
+    pub(super) fn credential(&mut self) -> Result<wire::Body, Error> {
+        match self {
+            Self::Kubernetes(method) => method.credential(),
+            Self::Jwt(method) => method.credential(),
+            Self::AppRole(method) => method.credential(),
+        }
+    }
+
+    /// What a person may want to know after a refused login.
+    pub(super) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Kubernetes(method) => method.hint(),
+            Self::Jwt(_) | Self::AppRole(_) => None,
+        }
+    }
+}
+
+/// A file's text without the white space around it, which editors and `echo` leave there.
+fn read(path: &Path) -> Result<Zeroizing<String>, Error> {
+    let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let text = Zeroizing::new(text);
+    let trimmed = text.trim();
+    if trimmed.is_empty() {
+        return Err(Error::Empty {
+            path: path.to_owned(),
+        });
+    }
+    Ok(Zeroizing::new(trimmed.to_owned()))
+}
+
+/// A file that may be gone after the first reading: the last value that it held still counts.
+struct Remembered {
+    path: PathBuf,
+    remove: bool,
+    removal_failed: bool,
+    last: Option<Zeroizing<String>>,
+}
+
+impl Remembered {
+    fn new(path: &Path, remove: bool) -> Self {
+        Self {
+            path: path.to_owned(),
+            remove,
+            removal_failed: false,
+            last: None,
+        }
+    }
+
+    fn read(&mut self) -> Result<&str, Error> {
+        match (read(&self.path), &self.last) {
+            (Ok(text), _) => {
+                self.last = Some(text);
+                self.remove();
+            }
+            (Err(error), None) => return Err(error),
+            // Gone, or emptied: it has been read before.
+            (Err(_), Some(_)) => {}
+        }
+        Ok(self.last.as_ref().map_or("", |text| text.as_str()))
+    }
+
+    /// Where the folder is read-only the file stays: worth one line, not one for each login.
+    fn remove(&mut self) {
+        if !self.remove {
+            return;
+        }
+        if let Err(error) = std::fs::remove_file(&self.path)
+            && !std::mem::replace(&mut self.removal_failed, true)
+        {
+            tracing::warn!(
+                event = "credential_not_removed",
+                path = %self.path.display(),
+                %error,
+                "the credential stays where it was read"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

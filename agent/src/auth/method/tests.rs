@@ -1,0 +1,137 @@
+use std::fs;
+
+use super::*;
+
+fn kubernetes(path: &Path) -> Method {
+    Method::new(&Login::Kubernetes {
+        role: "app".to_owned(),
+        token_path: path.to_owned(),
+    })
+}
+
+fn jwt(path: &Path, remove_after_reading: bool) -> Method {
+    Method::new(&Login::Jwt {
+        role: "app".to_owned(),
+        path: path.to_owned(),
+        remove_after_reading,
+    })
+}
+
+fn approle(role_id: &Path, secret_id: Option<&Path>) -> Method {
+    Method::new(&Login::AppRole {
+        role_id: role_id.to_owned(),
+        secret_id: secret_id.map(Path::to_owned),
+        remove_secret_id_after_reading: true,
+    })
+}
+
+fn sent(method: &mut Method) -> serde_json::Value {
+    method.credential().unwrap().0
+}
+
+fn error(method: &mut Method) -> String {
+    method.credential().unwrap_err().to_string()
+}
+
+#[test]
+fn kubernetes_reads_the_token_again_at_each_login_and_trims_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    let mut method = kubernetes(&path);
+    fs::write(&path, "one\n").unwrap();
+    assert_eq!(
+        sent(&mut method),
+        serde_json::json!({"role": "app", "jwt": "one"})
+    );
+    fs::write(&path, " two \n").unwrap();
+    assert_eq!(sent(&mut method)["jwt"], "two");
+    assert!(path.exists());
+}
+
+#[test]
+fn kubernetes_without_a_token_names_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    let mut method = kubernetes(&path);
+    assert_eq!(error(&mut method), format!("read {}", path.display()));
+    fs::write(&path, " \n").unwrap();
+    assert_eq!(error(&mut method), format!("{} is empty", path.display()));
+}
+
+#[test]
+fn kubernetes_hints_at_the_audience_and_never_shows_the_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    // {"aud":["vault"],"sub":"x"}
+    fs::write(
+        &path,
+        "eyJhbGciOiJub25lIn0.eyJhdWQiOlsidmF1bHQiXSwic3ViIjoieCJ9.c2ln",
+    )
+    .unwrap();
+    let hint = kubernetes(&path).hint().unwrap();
+    assert!(hint.contains(r#"the audience ["vault"]"#), "{hint}");
+    assert!(hint.contains("keyside.dev/audience"), "{hint}");
+    assert!(!hint.contains("eyJ") && !hint.contains("c2ln"), "{hint}");
+    for odd in ["", "x", "a.b.c", "a.bm90IGpzb24.c"] {
+        fs::write(&path, odd).unwrap();
+        assert_eq!(kubernetes(&path).hint(), None, "{odd}");
+    }
+}
+
+#[test]
+fn jwt_is_removed_after_reading_and_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("jwt");
+    let mut method = jwt(&path, true);
+    assert_eq!(error(&mut method), format!("read {}", path.display()));
+    fs::write(&path, "one\n").unwrap();
+    assert_eq!(
+        sent(&mut method),
+        serde_json::json!({"role": "app", "jwt": "one"})
+    );
+    assert!(!path.exists());
+    assert_eq!(sent(&mut method)["jwt"], "one");
+    fs::write(&path, "").unwrap();
+    assert_eq!(
+        sent(&mut method)["jwt"],
+        "one",
+        "an empty file is no new token"
+    );
+    fs::write(&path, "two").unwrap();
+    assert_eq!(sent(&mut method)["jwt"], "two");
+}
+
+#[test]
+fn jwt_stays_where_that_is_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("jwt");
+    fs::write(&path, "one").unwrap();
+    sent(&mut jwt(&path, false));
+    assert!(path.exists());
+}
+
+#[test]
+fn approle_removes_the_secret_id_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let (role_id, secret_id) = (folder.path().join("role"), folder.path().join("secret"));
+    fs::write(&role_id, "r\n").unwrap();
+    let mut method = approle(&role_id, Some(&secret_id));
+    assert_eq!(error(&mut method), format!("read {}", secret_id.display()));
+    fs::write(&secret_id, "s\n").unwrap();
+    let expected = serde_json::json!({"role_id": "r", "secret_id": "s"});
+    assert_eq!(sent(&mut method), expected);
+    assert!(role_id.exists() && !secret_id.exists());
+    fs::remove_file(&role_id).unwrap();
+    assert_eq!(sent(&mut method), expected, "both are remembered");
+}
+
+#[test]
+fn approle_without_a_secret_id_sends_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let role_id = folder.path().join("role");
+    fs::write(&role_id, "r").unwrap();
+    assert_eq!(
+        sent(&mut approle(&role_id, None)),
+        serde_json::json!({"role_id": "r"})
+    );
+}

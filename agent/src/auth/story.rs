@@ -1,0 +1,137 @@
+//! The log's account of the credential: each turn of its life one line, and none of them shows the token.
+//!
+//! Invariant: a failure that goes on is told once at `warn`; its repeats are `debug`, and its end is `info`.
+
+use std::error::Error;
+
+use keyside_lifecycle::error::chain;
+use tokio::time::{Duration, Instant};
+
+use super::machine::{Failure, Grant};
+use crate::token::Live;
+
+#[derive(Default)]
+pub(super) struct Story {
+    /// Since when Vault has been away.
+    outage: Option<Instant>,
+    /// The failure that the last attempt ended with.
+    failing: Option<Kind>,
+    accessor: String,
+}
+
+/// A failure without its details: those of one kind in a row are one story.
+type Kind = std::mem::Discriminant<Failure>;
+
+impl Story {
+    pub(super) fn logged_in(&mut self, live: &Live, grant: &Grant, now: Instant) {
+        self.over(now);
+        let before = std::mem::replace(&mut self.accessor, live.accessor.clone());
+        tracing::info!(
+            event = "logged_in",
+            accessor = live.accessor,
+            ttl = grant.lease.as_secs(),
+            renewable = grant.renewable,
+            policies = live.policies.join(","),
+            generation = live.generation,
+            "logged in"
+        );
+        if live.generation > 1 {
+            tracing::info!(
+                event = "replaced",
+                accessor = before,
+                by = live.accessor,
+                generation = live.generation,
+                "the token has a successor, and is left to end by itself"
+            );
+        }
+    }
+
+    pub(super) fn renewed(&mut self, grant: &Grant, now: Instant) {
+        self.over(now);
+        let ttl = grant.lease.as_secs();
+        tracing::info!(
+            event = "renewed",
+            accessor = self.accessor,
+            ttl,
+            "renewed the token"
+        );
+    }
+
+    pub(super) fn login_failed(
+        &mut self,
+        error: &dyn Error,
+        failure: Failure,
+        hint: Option<String>,
+        ends: Option<Instant>,
+        now: Instant,
+    ) {
+        let error = chain(error);
+        let hint = hint.unwrap_or_default();
+        if self.is_news(failure) {
+            tracing::warn!(
+                event = "login_failed",
+                error,
+                hint,
+                "the login failed; it will be tried again"
+            );
+        } else {
+            tracing::debug!(event = "login_failed", error, "the login failed again");
+        }
+        self.away(failure, ends, now);
+    }
+
+    pub(super) fn renewal_failed(
+        &mut self,
+        error: &dyn Error,
+        failure: Failure,
+        ends: Option<Instant>,
+        now: Instant,
+    ) {
+        let error = chain(error);
+        let news = self.is_news(failure);
+        if failure == Failure::Refused {
+            let accessor = &self.accessor;
+            tracing::warn!(
+                event = "renewal_refused",
+                accessor,
+                error,
+                "the token cannot be renewed; logging in"
+            );
+        } else if news {
+            tracing::warn!(
+                event = "renewal_failed",
+                error,
+                "the renewal failed; it will be tried again"
+            );
+        } else {
+            tracing::debug!(event = "renewal_failed", error, "the renewal failed again");
+        }
+        self.away(failure, ends, now);
+    }
+
+    fn is_news(&mut self, failure: Failure) -> bool {
+        let kind = std::mem::discriminant(&failure);
+        self.failing.replace(kind) != Some(kind)
+    }
+
+    fn away(&mut self, failure: Failure, ends: Option<Instant>, now: Instant) {
+        if !matches!(failure, Failure::Away { .. }) || self.outage.is_some() {
+            return;
+        }
+        self.outage = Some(now);
+        let valid = ends.map_or(Duration::ZERO, |ends| ends.saturating_duration_since(now));
+        tracing::warn!(
+            event = "outage_began",
+            token_valid_seconds = valid.as_secs(),
+            "Vault is away; the token is kept"
+        );
+    }
+
+    fn over(&mut self, now: Instant) {
+        self.failing = None;
+        if let Some(began) = self.outage.take() {
+            let seconds = now.saturating_duration_since(began).as_secs();
+            tracing::info!(event = "outage_over", seconds, "Vault is back");
+        }
+    }
+}

@@ -1,0 +1,343 @@
+use std::path::PathBuf;
+
+use keyside_config::model::auto_auth::{self, Login};
+use keyside_lifecycle::shutdown;
+use prometheus::{Encoder as _, TextEncoder};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::vault::fake::{self, Fake, Reply};
+
+const LOGIN: &str = "/v1/auth/kubernetes/login";
+const RENEW: &str = "/v1/auth/token/renew-self";
+
+struct Running {
+    fake: Fake,
+    tokens: Tokens,
+    registry: Registry,
+    start: Instant,
+    trigger: shutdown::Trigger,
+    tasks: JoinSet<Result<(), Error>>,
+    folder: TempDir,
+}
+
+fn config(token_path: PathBuf) -> AutoAuth {
+    AutoAuth {
+        method: auto_auth::Method {
+            mount_path: "auth/kubernetes".to_owned(),
+            namespace: Some("team".to_owned()),
+            min_backoff: Duration::from_secs(1),
+            max_backoff: Duration::from_mins(5),
+            exit_on_err: false,
+            login: Login::Kubernetes {
+                role: "app".to_owned(),
+                token_path,
+            },
+        },
+        sinks: Vec::new(),
+    }
+}
+
+fn run(fake: Fake, exit_on_err: bool) -> Running {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("jwt");
+    std::fs::write(&path, "the-jwt\n").unwrap();
+    let mut config = config(path);
+    config.method.exit_on_err = exit_on_err;
+    let registry = Registry::new();
+    let (task, tokens) = Task::new(&config, fake.client(), &registry).unwrap();
+    let (trigger, shutdown) = shutdown::channel();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(task.run(shutdown));
+    Running {
+        fake,
+        tokens,
+        registry,
+        start: Instant::now(),
+        trigger,
+        tasks,
+        folder,
+    }
+}
+
+impl Running {
+    async fn token(&mut self, text: &str) {
+        let wanted =
+            |state: &TokenState| state.live().is_some_and(|live| live.token.expose() == text);
+        self.tokens.wait_for(wanted).await.unwrap();
+    }
+
+    fn now_held(&self) -> String {
+        let state = self.tokens.borrow();
+        state
+            .live()
+            .map_or("none", |live| live.token.expose())
+            .to_owned()
+    }
+
+    fn metrics(&self) -> String {
+        let mut text = Vec::new();
+        TextEncoder::new()
+            .encode(&self.registry.gather(), &mut text)
+            .unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
+    /// What was asked, and when, in seconds since the start.
+    fn times(&self, path: &str) -> Vec<f64> {
+        let asked = self.fake.asked();
+        let times = asked.iter().filter(|asked| asked.path == path);
+        times
+            .map(|asked| (asked.at - self.start).as_secs_f64())
+            .collect()
+    }
+}
+
+/// Each login gives another token; renewals are granted.
+fn obliging(lease: u64) -> Fake {
+    let mut logins = 0;
+    Fake::start(move |asked| {
+        logins += i32::from(asked.path == LOGIN);
+        fake::auth(&format!("t{logins}"), lease, true)
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn logs_in_and_renews_in_its_namespace_before_the_lease_ends() {
+    let mut running = run(obliging(600), false);
+    running.token("t1").await;
+    let first = running.tokens.borrow().live().unwrap().expires.unwrap();
+    time::sleep(Duration::from_mins(20)).await;
+
+    let asked = running.fake.asked();
+    assert_eq!(asked[0].path, LOGIN);
+    assert_eq!(
+        asked[0].body,
+        serde_json::json!({"role": "app", "jwt": "the-jwt"})
+    );
+    assert_eq!(asked[0].token, None);
+    assert_eq!(running.fake.count(LOGIN), 1);
+    let renewals: Vec<_> = asked.iter().filter(|asked| asked.path == RENEW).collect();
+    assert!(
+        renewals
+            .iter()
+            .all(|asked| asked.token.as_deref() == Some("t1"))
+    );
+    assert!(
+        asked
+            .iter()
+            .all(|asked| asked.namespace.as_deref() == Some("team"))
+    );
+    let mut last = 0.0;
+    for time in running.times(RENEW) {
+        assert!(
+            (400.0..=450.1).contains(&(time - last)),
+            "{:?}",
+            running.times(RENEW)
+        );
+        last = time;
+    }
+    assert_eq!(renewals.len(), 2);
+    let live = running.tokens.borrow().live().map(Arc::clone).unwrap();
+    assert_eq!(live.generation, 1);
+    assert!(live.expires.unwrap() > first);
+    assert_eq!(live.accessor, "accessor-of-t1");
+
+    let metrics = running.metrics();
+    assert!(
+        metrics.contains(r#"keyside_agent_login_total{result="success"} 1"#),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains(r#"keyside_agent_renewal_total{result="success"} 2"#),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains("\nkeyside_agent_token_expiry_seconds "),
+        "{metrics}"
+    );
+    assert!(!metrics.contains("t1"), "{metrics}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn keeps_the_old_token_while_login_fails() {
+    let mut running = run(obliging(60), false);
+    running.token("t1").await;
+    running.fake.answers(|asked| match asked.path.as_str() {
+        RENEW => fake::error(403, "permission denied"),
+        _ => fake::error(503, "Vault is sealed"),
+    });
+    time::sleep(Duration::from_mins(10)).await;
+    assert_eq!(running.now_held(), "t1");
+    assert_eq!(
+        running.fake.count(RENEW),
+        1,
+        "refused once, never asked again"
+    );
+    let logins = running.fake.count(LOGIN);
+    assert!((3..30).contains(&logins), "{logins}");
+    running.fake.answers(|_| fake::auth("t2", 60, true));
+    running.token("t2").await;
+    assert_eq!(running.tokens.borrow().live().unwrap().generation, 2);
+    let metrics = running.metrics();
+    assert!(
+        metrics.contains(r#"keyside_agent_renewal_total{result="refused"} 1"#),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains(r#"keyside_agent_login_total{result="unavailable"}"#),
+        "{metrics}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_of_ten_seconds_costs_no_login() {
+    let mut running = run(obliging(60), false);
+    running.token("t1").await;
+    time::sleep(Duration::from_secs(38)).await;
+    running
+        .fake
+        .answers(|_| fake::error(503, "Vault is sealed"));
+    time::sleep(Duration::from_secs(10)).await;
+    running.fake.answers(|_| fake::auth("t1", 60, true));
+    time::sleep(Duration::from_mins(2)).await;
+    assert_eq!(running.fake.count(LOGIN), 1);
+    let tries = running.times(RENEW);
+    assert!(
+        tries.iter().filter(|time| **time < 48.0).count() <= 8,
+        "{tries:?}"
+    );
+    let left = running.tokens.borrow().live().unwrap().expires.unwrap();
+    assert!(left > Instant::now());
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_of_a_busy_vault_is_kept() {
+    let busy = || Reply(429, Some(30), serde_json::json!({"errors": ["rate limit"]}));
+    let running = run(Fake::start(move |_| busy()), false);
+    time::sleep(Duration::from_secs(29)).await;
+    assert_eq!(running.fake.count(LOGIN), 1);
+    time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(running.fake.count(LOGIN), 2);
+}
+
+/// D15 of the peer: a hot loop of logins.
+#[tokio::test(start_paused = true)]
+async fn no_answer_makes_it_log_in_more_than_once_a_second() {
+    for (lease, renewable) in [(0, false), (1, false), (1, true), (2, true)] {
+        let running = run(
+            Fake::start(move |asked| match asked.path.as_str() {
+                LOGIN => fake::auth("t", lease, renewable),
+                _ => fake::error(403, "permission denied"),
+            }),
+            false,
+        );
+        time::sleep(Duration::from_mins(1)).await;
+        let logins = running.times(LOGIN);
+        assert!(logins.len() <= 61, "lease {lease}: {} logins", logins.len());
+        assert!(
+            lease > 0 || logins.len() == 1,
+            "a token without end: {logins:?}"
+        );
+        assert!(
+            logins.windows(2).all(|pair| pair[1] - pair[0] >= 1.0),
+            "lease {lease}: {logins:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_vault_does_not_hold_the_task_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("vault.sock");
+    // Accepts by way of the kernel's queue, and never answers.
+    let _listener = tokio::net::UnixListener::bind(&socket).unwrap();
+    let vault = keyside_config::model::vault::Vault {
+        address: keyside_config::model::vault::Address::Unix(socket),
+        timeout: Duration::from_secs(10),
+        ..Default::default()
+    };
+    let registry = Registry::new();
+    let gate = gate::Gate::new(
+        &keyside_config::model::Limits::default(),
+        gate::Metrics::new(&registry).unwrap(),
+    );
+    let client = vault::client::Client::new(&vault, gate).unwrap();
+    let path = folder.path().join("jwt");
+    std::fs::write(&path, "the-jwt").unwrap();
+    let (task, _tokens) = Task::new(&config(path), client, &registry).unwrap();
+    let (_trigger, shutdown) = shutdown::channel();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(task.run(shutdown));
+    time::sleep(Duration::from_mins(1)).await;
+    let mut text = Vec::new();
+    TextEncoder::new()
+        .encode(&registry.gather(), &mut text)
+        .unwrap();
+    let text = String::from_utf8(text).unwrap();
+    let failed = text
+        .lines()
+        .find_map(|line| line.strip_prefix(r#"keyside_agent_login_total{result="unavailable"} "#));
+    let failed: u32 = failed.expect(&text).parse().unwrap();
+    assert!((3..=6).contains(&failed), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_credential_vault_is_not_asked() {
+    let mut running = run(obliging(60), false);
+    running.token("t1").await;
+    running
+        .fake
+        .answers(|_| fake::error(403, "permission denied"));
+    std::fs::remove_file(running.folder.path().join("jwt")).unwrap();
+    time::sleep(Duration::from_mins(5)).await;
+    assert_eq!(running.fake.count(LOGIN), 1);
+    let metrics = running.metrics();
+    assert!(
+        metrics.contains(r#"keyside_agent_login_total{result="no_credential"}"#),
+        "{metrics}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn exit_on_err_ends_the_task_with_the_cause() {
+    let mut running = run(
+        Fake::start(|_| fake::error(400, "role \"app\" could not be found")),
+        true,
+    );
+    let error = running
+        .tasks
+        .join_next()
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap_err();
+    let text = keyside_lifecycle::error::chain(&error);
+    assert!(
+        text.contains("exit_on_err") && text.contains("could not be found"),
+        "{text}"
+    );
+    assert!(!text.contains("the-jwt"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_ends_the_task_and_keeps_the_token() {
+    let mut running = run(obliging(60), false);
+    running.token("t1").await;
+    running.trigger.request();
+    running.tasks.join_next().await.unwrap().unwrap().unwrap();
+    assert_eq!(running.now_held(), "t1");
+    assert_eq!(running.fake.asked().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_without_a_token_is_a_failed_login() {
+    let running = run(
+        Fake::start(|_| Reply(200, None, serde_json::json!({"auth": null}))),
+        false,
+    );
+    time::sleep(Duration::from_secs(30)).await;
+    assert!(running.tokens.borrow().live().is_none());
+    assert!((2..=20).contains(&running.fake.count(LOGIN)));
+}

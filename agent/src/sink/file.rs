@@ -1,0 +1,282 @@
+//! A file that always holds the newest token, whole.
+//!
+//! Written beside its place under a name that nobody reads, given its mode and owner, synced, and only then renamed
+//! over the old one: whoever opens the path sees one token or the other, never half of one and never none.
+//!
+//! Invariant: what is written is the newest token at that moment, however long the folder was unwritable.
+//! Invariant: the token is never readable under a wrong mode or owner: the temporary file is 0600 until it has both.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, fchown};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use keyside_config::model::auto_auth::FileSink;
+use keyside_lifecycle::backoff::Backoff;
+use keyside_lifecycle::error::chain;
+use keyside_lifecycle::shutdown::Shutdown;
+use tokio::sync::watch;
+use tokio::time::{self, Duration};
+
+use super::{Metrics, owner};
+use crate::token::{Live, Tokens};
+
+/// Soon after whatever was in the way has gone.
+const MIN_BACKOFF: Duration = Duration::from_millis(500);
+const MAX_BACKOFF: Duration = Duration::from_secs(10);
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("{path} names no file")]
+    NoName { path: PathBuf },
+    #[error("find the owner of {path}")]
+    Owner {
+        path: PathBuf,
+        #[source]
+        source: owner::Error,
+    },
+    #[error("{path} is {what}, and a sink replaces regular files only")]
+    InTheWay { path: PathBuf, what: &'static str },
+    #[error("{doing} {path}")]
+    Io {
+        doing: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+}
+
+pub(crate) struct Sink {
+    place: Arc<Place>,
+    tokens: Tokens,
+    written: watch::Sender<u64>,
+    metrics: Metrics,
+    backoff: Backoff,
+    failing: bool,
+}
+
+impl Sink {
+    pub(crate) fn new(config: &FileSink, tokens: Tokens, metrics: Metrics) -> Result<Self, Error> {
+        Ok(Self {
+            place: Arc::new(Place::new(config)?),
+            tokens,
+            written: watch::Sender::new(0),
+            metrics,
+            backoff: Backoff::new(MIN_BACKOFF, MAX_BACKOFF),
+            failing: false,
+        })
+    }
+
+    /// The generation of the token that the file holds; 0 before the first one.
+    pub(crate) fn written(&self) -> watch::Receiver<u64> {
+        self.written.subscribe()
+    }
+
+    pub(crate) async fn run(mut self, shutdown: Shutdown) {
+        let mut ending = std::pin::pin!(shutdown.requested());
+        self.place.warn_of_disk();
+        loop {
+            // Dropping a write half-way is fine: it ends on its own thread, as a whole or not at all.
+            tokio::select! {
+                biased;
+                () = &mut ending => return,
+                () = self.step() => {}
+            }
+        }
+    }
+
+    /// Waits for a token that the file does not hold yet, and writes it.
+    async fn step(&mut self) {
+        let held = *self.written.borrow();
+        let newer = |generation| generation > held;
+        let found = self
+            .tokens
+            .wait_for(|state| state.live().is_some_and(|live| newer(live.generation)))
+            .await
+            .ok()
+            .and_then(|state| state.live().map(Arc::clone));
+        let Some(live) = found else {
+            // Auto-auth has ended, and the process with it.
+            return std::future::pending().await;
+        };
+        match self.write(&live).await {
+            Ok(()) => self.succeeded(live.generation),
+            Err(error) => {
+                self.failed(&error);
+                let pause = self.backoff.next(fastrand::f64());
+                time::sleep(pause).await;
+            }
+        }
+    }
+
+    /// On a thread of its own: a folder on a disk or a network may take its time over `fsync`, and there is only one
+    /// thread for everything else.
+    async fn write(&self, live: &Arc<Live>) -> Result<(), Error> {
+        let (place, live) = (Arc::clone(&self.place), Arc::clone(live));
+        let writing =
+            tokio::task::spawn_blocking(move || place.replace(live.token.expose().as_bytes()));
+        writing.await.unwrap_or_else(|error| {
+            Err(Error::Io {
+                doing: "write",
+                path: self.place.path.clone(),
+                source: io::Error::other(error),
+            })
+        })
+    }
+
+    fn succeeded(&mut self, generation: u64) {
+        self.metrics.count("success");
+        self.backoff.reset();
+        self.failing = false;
+        let path = self.place.path.display();
+        tracing::info!(event = "sink_written", %path, generation, "wrote the token");
+        self.written.send_replace(generation);
+    }
+
+    fn failed(&mut self, error: &Error) {
+        self.metrics.count("failure");
+        let path = self.place.path.display();
+        let error = chain(error);
+        if std::mem::replace(&mut self.failing, true) {
+            tracing::debug!(event = "sink_failed", %path, error, "the token is still not written");
+        } else {
+            tracing::warn!(event = "sink_failed", %path, error, "the token is not written; it will be tried again");
+        }
+    }
+}
+
+/// Where the file is and what it is to look like. All of this blocks.
+struct Place {
+    path: PathBuf,
+    folder: PathBuf,
+    /// What the names of temporary files begin with.
+    prefix: String,
+    mode: u32,
+    owner: Option<u32>,
+    group: Option<u32>,
+}
+
+impl Place {
+    fn new(config: &FileSink) -> Result<Self, Error> {
+        let path = config.path.clone();
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(Error::NoName { path });
+        };
+        let unknown = |source| Error::Owner {
+            path: path.clone(),
+            source,
+        };
+        let owner = config.owner.as_deref().map(owner::user).transpose();
+        let group = config.group.as_deref().map(owner::group).transpose();
+        Ok(Self {
+            folder: if folder.as_os_str().is_empty() {
+                PathBuf::from(".")
+            } else {
+                folder.to_owned()
+            },
+            prefix: format!(".{}.keyside-", name.to_string_lossy()),
+            mode: config.mode.0,
+            owner: owner.map_err(unknown)?,
+            group: group.map_err(unknown)?,
+            path,
+        })
+    }
+
+    fn replace(&self, text: &[u8]) -> Result<(), Error> {
+        self.check_target()?;
+        self.sweep();
+        let temporary = self
+            .folder
+            .join(format!("{}{:08x}", self.prefix, fastrand::u32(..)));
+        let outcome = self.write(&temporary, text).and_then(|()| {
+            fs::rename(&temporary, &self.path)
+                .map_err(|source| failed("rename the new file to", &self.path, source))
+        });
+        if outcome.is_err() {
+            // Best effort: the next attempt sweeps what is left.
+            drop(fs::remove_file(&temporary));
+        }
+        outcome
+    }
+
+    /// `rename` would replace a link rather than follow it, but whoever put it there expects something else.
+    fn check_target(&self) -> Result<(), Error> {
+        let kind = match fs::symlink_metadata(&self.path) {
+            Ok(metadata) => metadata.file_type(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(source) => return Err(failed("look at", &self.path, source)),
+        };
+        let what = match kind {
+            _ if kind.is_file() => return Ok(()),
+            _ if kind.is_symlink() => "a symbolic link",
+            _ if kind.is_dir() => "a folder",
+            _ => "a special file",
+        };
+        Err(Error::InTheWay {
+            path: self.path.clone(),
+            what,
+        })
+    }
+
+    /// Removes what a killed process left behind. Should another one be at work there, its rename fails and it
+    /// tries again: no half-written file is ever renamed.
+    fn sweep(&self) {
+        let Ok(entries) = fs::read_dir(&self.folder) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            if entry
+                .file_name()
+                .to_string_lossy()
+                .starts_with(&self.prefix)
+            {
+                drop(fs::remove_file(entry.path()));
+            }
+        }
+    }
+
+    /// `create_new` is `O_EXCL`, which also follows no link. Mode and owner are set on the open file, so neither the
+    /// umask nor a rename in between has a say.
+    fn write(&self, temporary: &Path, text: &[u8]) -> Result<(), Error> {
+        let at = |doing| move |source| failed(doing, temporary, source);
+        let mut file: File = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(temporary)
+            .map_err(at("create"))?;
+        file.write_all(text).map_err(at("write"))?;
+        if self.owner.is_some() || self.group.is_some() {
+            fchown(&file, self.owner, self.group).map_err(at("change the owner of"))?;
+        }
+        file.set_permissions(Permissions::from_mode(self.mode))
+            .map_err(at("change the mode of"))?;
+        file.sync_all().map_err(at("sync"))
+    }
+
+    /// A token on a disk outlives the pod.
+    fn warn_of_disk(&self) {
+        const TMPFS: i128 = 0x0102_1994;
+        const RAMFS: i128 = 0x8584_58f6;
+        let Ok(found) = rustix::fs::statfs(&self.folder) else {
+            return;
+        };
+        let kind = i128::from(found.f_type) & 0xffff_ffff;
+        if kind != TMPFS && kind != RAMFS {
+            let path = self.path.display();
+            tracing::warn!(event = "sink_on_disk", %path, "the token goes to a file system that is not in memory");
+        }
+    }
+}
+
+fn failed(doing: &'static str, path: &Path, source: io::Error) -> Error {
+    Error::Io {
+        doing,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests;

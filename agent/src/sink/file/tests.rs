@@ -1,0 +1,225 @@
+use std::os::unix::fs::{MetadataExt as _, symlink};
+
+use keyside_config::model::Mode;
+use keyside_lifecycle::shutdown;
+use prometheus::Registry;
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::token::{Token, TokenState};
+
+fn config(folder: &TempDir, mode: u32) -> FileSink {
+    FileSink {
+        path: folder.path().join("token"),
+        mode: Mode(mode),
+        owner: None,
+        group: None,
+    }
+}
+
+fn place(folder: &TempDir, mode: u32) -> Place {
+    Place::new(&config(folder, mode)).unwrap()
+}
+
+fn names(folder: &TempDir) -> Vec<String> {
+    let entries = fs::read_dir(folder.path()).unwrap();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn replaces_the_file_whole_with_its_mode_and_leaves_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    for (mode, text) in [(0o640, "one"), (0o604, "a longer one"), (0o666, "3")] {
+        place(&folder, mode).replace(text.as_bytes()).unwrap();
+        let path = folder.path().join("token");
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        assert_eq!(
+            fs::metadata(&path).unwrap().mode() & 0o7777,
+            mode,
+            "{mode:o}"
+        );
+        assert_eq!(names(&folder), ["token"]);
+    }
+}
+
+#[test]
+fn a_reader_with_the_file_open_keeps_the_old_token() {
+    use std::io::Read as _;
+    let folder = tempfile::tempdir().unwrap();
+    let place = place(&folder, 0o600);
+    place.replace(b"one").unwrap();
+    let mut open = File::open(&place.path).unwrap();
+    place.replace(b"two").unwrap();
+    let mut text = String::new();
+    open.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "one");
+}
+
+#[test]
+fn refuses_what_is_no_regular_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = place(&folder, 0o600);
+    let elsewhere = folder.path().join("elsewhere");
+    fs::write(&elsewhere, "mine").unwrap();
+    symlink(&elsewhere, &place.path).unwrap();
+    let error = place.replace(b"one").unwrap_err().to_string();
+    assert!(error.contains("is a symbolic link"), "{error}");
+    assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "mine");
+    assert!(fs::symlink_metadata(&place.path).unwrap().is_symlink());
+
+    fs::remove_file(&place.path).unwrap();
+    fs::create_dir(&place.path).unwrap();
+    let error = place.replace(b"one").unwrap_err().to_string();
+    assert!(error.contains("is a folder"), "{error}");
+    assert_eq!(names(&folder), ["elsewhere", "token"]);
+}
+
+#[test]
+fn sweeps_what_a_killed_process_left() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(".token.keyside-0badcafe"), "half").unwrap();
+    fs::write(folder.path().join(".other.keyside-0badcafe"), "not ours").unwrap();
+    place(&folder, 0o600).replace(b"one").unwrap();
+    assert_eq!(names(&folder), [".other.keyside-0badcafe", "token"]);
+}
+
+#[test]
+fn a_failed_write_leaves_no_temporary_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut place = place(&folder, 0o600);
+    // Nobody but root may give a file away, and root may not give it to nobody at all.
+    place.owner = Some(if rustix::process::getuid().is_root() {
+        u32::MAX - 1
+    } else {
+        0
+    });
+    let outcome = place.replace(b"one");
+    if outcome.is_err() {
+        assert!(names(&folder).is_empty(), "{:?}", names(&folder));
+    } else {
+        assert!(rustix::process::getuid().is_root());
+        assert_eq!(fs::metadata(&place.path).unwrap().uid(), u32::MAX - 1);
+    }
+}
+
+#[test]
+fn a_path_without_a_name_is_no_sink() {
+    let config = FileSink {
+        path: PathBuf::from("/"),
+        mode: Mode(0o600),
+        owner: None,
+        group: None,
+    };
+    assert!(matches!(Place::new(&config), Err(Error::NoName { .. })));
+}
+
+#[test]
+fn an_unknown_owner_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = FileSink {
+        owner: Some("no such user".to_owned()),
+        ..config(&folder, 0o600)
+    };
+    let error = chain(&Place::new(&config).err().unwrap());
+    assert!(error.contains("no such user"), "{error}");
+}
+
+fn live(text: &str, generation: u64) -> TokenState {
+    TokenState::Live(Arc::new(Live {
+        token: Token::new(text).unwrap(),
+        accessor: String::new(),
+        policies: Vec::new(),
+        generation,
+        expires: None,
+    }))
+}
+
+struct Running {
+    tokens: watch::Sender<TokenState>,
+    written: watch::Receiver<u64>,
+    metrics: Metrics,
+    path: PathBuf,
+    _trigger: shutdown::Trigger,
+    _tasks: JoinSet<()>,
+}
+
+fn run(path: PathBuf) -> Running {
+    let (tokens, receiver) = watch::channel(TokenState::Pending);
+    let metrics = Metrics::new(&Registry::new()).unwrap();
+    let config = FileSink {
+        path: path.clone(),
+        mode: Mode(0o600),
+        owner: None,
+        group: None,
+    };
+    let sink = Sink::new(&config, receiver, metrics.clone()).unwrap();
+    let written = sink.written();
+    let (trigger, shutdown) = shutdown::channel();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(sink.run(shutdown));
+    Running {
+        tokens,
+        written,
+        metrics,
+        path,
+        _trigger: trigger,
+        _tasks: tasks,
+    }
+}
+
+impl Running {
+    fn writes(&self, result: &str) -> u64 {
+        self.metrics.writes.with_label_values(&[result]).get()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_each_new_token_once_and_says_which() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut running = run(folder.path().join("token"));
+    assert_eq!(*running.written.borrow(), 0);
+    running.tokens.send_replace(live("one", 1));
+    running
+        .written
+        .wait_for(|written| *written == 1)
+        .await
+        .unwrap();
+    // A renewal: the same token under a new end.
+    running.tokens.send_replace(live("one", 1));
+    running.tokens.send_replace(live("two", 2));
+    running
+        .written
+        .wait_for(|written| *written == 2)
+        .await
+        .unwrap();
+    assert_eq!(fs::read_to_string(&running.path).unwrap(), "two");
+    assert_eq!(running.writes("success"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unwritable_folder_is_tried_again_and_gets_the_newest_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing");
+    let mut running = run(missing.join("token"));
+    let start = time::Instant::now();
+    running.tokens.send_replace(live("one", 1));
+    while running.writes("failure") < 4 {
+        time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(start.elapsed() >= 3 * MIN_BACKOFF, "{:?}", start.elapsed());
+    running.tokens.send_replace(live("two", 2));
+    fs::create_dir(&missing).unwrap();
+    running
+        .written
+        .wait_for(|written| *written > 0)
+        .await
+        .unwrap();
+    assert_eq!(*running.written.borrow(), 2, "the old one is never written");
+    assert_eq!(fs::read_to_string(&running.path).unwrap(), "two");
+    assert_eq!(running.writes("success"), 1);
+}
