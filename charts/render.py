@@ -23,6 +23,7 @@ from helm_python import _native
 ORDER = [
     "PodDisruptionBudget",
     "ServiceAccount",
+    "ConfigMap",
     "ClusterRole",
     "ClusterRoleBinding",
     "Role",

@@ -3,4 +3,5 @@
 mod helm;
 mod image;
 mod objects;
+mod program;
 mod values;

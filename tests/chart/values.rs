@@ -10,14 +10,26 @@ use crate::helm::{Objects, Release};
 
 const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
+/// What the injector reads of it is text between two marks, of which it makes nothing.
+const CA: &str = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+
 /// A value other than the default for every key of `values.yaml`.
 pub(crate) fn everything() -> Value {
     json!({
         "fullnameOverride": "ks",
         "image": {"repository": "mirror:5000/injector", "tag": "edge", "digest": DIGEST, "pullPolicy": "Always"},
         "imagePullSecrets": [{"name": "mirror"}],
-        "agent": {"image": {"repository": "mirror:5000/agent", "tag": "edge", "digest": DIGEST}},
-        "vault": {"address": "https://vault.example.com:8200", "authMount": "auth/prod", "audience": "vault"},
+        "agent": {"image": {"repository": "mirror:5000/agent", "tag": "edge", "digest": DIGEST}, "logLevel": "warn", "logFormat": "json"},
+        "vault": {
+            "address": "https://vault.example.com:8200",
+            "ca": CA,
+            "tlsServerName": "vault",
+            "namespace": "team",
+            "authMount": "auth/prod",
+            "audience": "vault",
+        },
+        "allowAddressOverride": true,
+        "allowImageOverride": true,
         "replicas": 3,
         "logLevel": "debug",
         "logFormat": "text",
@@ -42,7 +54,7 @@ pub(crate) fn everything() -> Value {
 }
 
 /// Which value is seen where, once [`everything`] is set: value, place (see [`at`]), what is there.
-const EFFECTS: [(&str, &str, &str); 30] = [
+const EFFECTS: [(&str, &str, &str); 37] = [
     (
         "fullnameOverride",
         "Service /metadata/name",
@@ -66,6 +78,29 @@ const EFFECTS: [(&str, &str, &str); 30] = [
         "vault.address",
         "env VAULT_ADDRESS",
         r#""https://vault.example.com:8200""#,
+    ),
+    ("agent.logLevel", "env AGENT_LOG_LEVEL", r#""warn""#),
+    ("agent.logFormat", "env AGENT_LOG_FORMAT", r#""json""#),
+    (
+        "vault.ca",
+        "env VAULT_CA_FILE",
+        r#""/etc/keyside/vault-ca.pem""#,
+    ),
+    (
+        "vault.tlsServerName",
+        "env VAULT_TLS_SERVER_NAME",
+        r#""vault""#,
+    ),
+    ("vault.namespace", "env VAULT_NAMESPACE", r#""team""#),
+    (
+        "allowAddressOverride",
+        "env ALLOW_ADDRESS_OVERRIDE",
+        r#""true""#,
+    ),
+    (
+        "allowImageOverride",
+        "env ALLOW_IMAGE_OVERRIDE",
+        r#""true""#,
     ),
     ("vault.authMount", "env AUTH_MOUNT", r#""auth/prod""#),
     ("vault.audience", "env AUDIENCE", r#""vault""#),
