@@ -9,8 +9,13 @@
 
 #![warn(missing_docs)]
 
+mod cursor;
+pub mod hcl;
+pub mod json;
 pub mod load;
 pub mod mistake;
 pub mod model;
+pub mod node;
 pub mod source;
 pub mod write;
+pub mod yaml;
