@@ -9,13 +9,20 @@
 
 #![warn(missing_docs)]
 
+mod block;
+mod check;
 mod cursor;
+mod decode;
 pub mod hcl;
 pub mod json;
 pub mod load;
 pub mod mistake;
 pub mod model;
 pub mod node;
+mod peer;
+mod report;
+mod scalar;
+mod setting;
 pub mod source;
 pub mod write;
 pub mod yaml;

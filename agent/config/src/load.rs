@@ -1,8 +1,13 @@
 //! From texts, environment and flags to one [`Config`], or to every mistake in them.
 
-use crate::mistake::{Mistake, Mistakes, Place};
+use crate::mistake::{Mistake, Mistakes};
 use crate::model::Config;
+use crate::report::Report;
 use crate::source::Source;
+use crate::{decode, node};
+
+#[cfg(test)]
+mod tests;
 
 /// What the command line says; it wins over the environment, which wins over files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,13 +62,24 @@ pub fn load(
 /// # Errors
 /// All mistakes that were found, in the order of the sources.
 pub fn load_with_notes(
-    _sources: &[Source],
-    _environment: &dyn Fn(&str) -> Option<String>,
-    _flags: &Flags,
+    sources: &[Source],
+    environment: &dyn Fn(&str) -> Option<String>,
+    flags: &Flags,
 ) -> Result<Loaded, Mistakes> {
-    Err(Mistakes(vec![Mistake {
-        place: Place::Whole,
-        field: String::new(),
-        what: "reading comes with the next commit".to_owned(),
-    }]))
+    let names = sources.iter().map(|source| source.name.clone()).collect();
+    let mut report = Report::new(names);
+    let mut fields = Vec::new();
+    let mut unread = false;
+    for (index, source) in sources.iter().enumerate() {
+        match node::read(source, index) {
+            Ok(more) => fields.extend(more),
+            Err(fault) => {
+                unread = true;
+                report.wrong(fault.at, "", fault.what);
+            }
+        }
+    }
+    let config = decode::config(&mut report, &fields, environment, flags, unread);
+    let notes = report.finish()?;
+    Ok(Loaded { config, notes })
 }

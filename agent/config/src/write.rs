@@ -13,6 +13,9 @@ use crate::model::listener::{Bind, Listener, Role};
 use crate::model::vault::{Address, Vault};
 use crate::model::{Admin, AttachToken, Cache, Config, Limits, LogFormat, LogLevel, Mode};
 
+#[cfg(test)]
+mod tests;
+
 impl Config {
     /// The configuration as one line of JSON, as the injector puts it into `KEYSIDE_CONFIG`.
     ///

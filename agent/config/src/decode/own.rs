@@ -1,0 +1,114 @@
+//! Blocks of bounds and switches: `cache`, `api_proxy`, `limits`, `admin`.
+
+use super::Draft;
+use crate::block::Block;
+use crate::check::{Bound, Socket};
+use crate::model::{ADMIN_SOCKET, Admin, Cache, Limits};
+use crate::node::Node;
+use crate::peer::Kind;
+use crate::report::{Found, Report};
+use crate::scalar::{self, Read};
+use crate::setting::Settings;
+
+pub(super) fn cache(report: &mut Report, top: &mut Block<'_>, draft: &mut Draft) {
+    let Some(mut block) = top.single(report, "cache", Kind::Cache) else {
+        return;
+    };
+    draft.cache = Some(block.at());
+    draft.cache_attach = block.value(report, "use_auto_auth_token", scalar::attach);
+    let default = Cache::default();
+    let entries = block.value(report, "max_entries", |node| {
+        scalar::count(node, 1, u32::MAX.into())
+    });
+    let entries = entries.and_then(|found| usize::try_from(found.value).ok());
+    let bytes = block.value(report, "max_bytes", scalar::size);
+    let max_bytes = bytes.map_or(default.max_bytes, |found| found.value);
+    let body = block.value(report, "max_body", scalar::size);
+    if let Some(found) = body.as_ref().filter(|found| found.value > max_bytes) {
+        let what =
+            format!("is more than `max_bytes` ({max_bytes}), so that the largest bodies never fit");
+        report.wrong_at(&found.origin, what);
+    }
+    block.finish(report);
+    draft.config.cache = Some(Cache {
+        max_entries: entries.unwrap_or(default.max_entries),
+        max_bytes,
+        max_body: body.map_or(default.max_body.min(max_bytes), |found| found.value),
+    });
+}
+
+pub(super) fn api_proxy(report: &mut Report, top: &mut Block<'_>, draft: &mut Draft) {
+    if let Some(mut block) = top.single(report, "api_proxy", Kind::ApiProxy) {
+        draft.api_proxy = Some(block.at());
+        draft.proxy_attach = block.value(report, "use_auto_auth_token", scalar::attach);
+        block.finish(report);
+    }
+}
+
+/// `VAULT_RATE_LIMIT` is `rate` or `rate:burst`. In Vault Agent it limits the client that all requests share; here it
+/// limits what the agent sends by itself.
+pub(super) fn limits(report: &mut Report, top: &mut Block<'_>, settings: &Settings<'_>) -> Limits {
+    let default = Limits::default();
+    let (mut rate, mut burst) = (None, None);
+    if let Some(mut block) = top.single(report, "limits", Kind::Limits) {
+        rate = block.value(report, "requests_per_second", whole);
+        burst = block.value(report, "burst", whole);
+        block.finish(report);
+    }
+    let value_of = |found: Option<Found<u32>>| found.map(|found| found.value);
+    let limits = Limits {
+        requests_per_second: value_of(rate).unwrap_or(default.requests_per_second),
+        burst: value_of(burst).unwrap_or(default.burst),
+    };
+    let mut variable = None;
+    settings.variable(report, &mut variable, "RATE_LIMIT", rate_limit);
+    variable.map_or(limits, |found| found.value)
+}
+
+fn whole(node: &Node) -> Read<u32> {
+    let value = scalar::count(node, 1, u32::MAX.into())?;
+    u32::try_from(value).map_err(|larger| larger.to_string())
+}
+
+fn rate_limit(text: &str) -> Read<Limits> {
+    let (rate, burst) = text.split_once(':').unwrap_or((text, text));
+    match (rate.parse().ok(), burst.parse().ok()) {
+        (Some(rate @ 1..), Some(burst @ 1..)) => Ok(Limits {
+            requests_per_second: rate,
+            burst,
+        }),
+        _ => Err("must be whole numbers above 0: `rate` or `rate:burst`".to_owned()),
+    }
+}
+
+pub(super) fn admin(report: &mut Report, top: &mut Block<'_>, draft: &mut Draft) {
+    let Some(mut block) = top.single(report, "admin", Kind::Admin) else {
+        return;
+    };
+    let at = block.at();
+    let socket = block.text(report, "socket").map(Found::into_path);
+    let address = block.value(report, "address", |node| {
+        super::unless_empty(node, scalar::host_port)
+    });
+    let origin = report.origin(at, block.path_of("socket"));
+    block.finish(report);
+    let socket = socket.unwrap_or(Found {
+        value: ADMIN_SOCKET.into(),
+        origin,
+    });
+    draft.bound.push(Bound {
+        socket: Socket::Unix(socket.value.clone()),
+        origin: socket.origin,
+    });
+    let address = address.and_then(|Found { value, origin }| Some((value?, origin)));
+    draft
+        .bound
+        .extend(address.clone().map(|(at, origin)| Bound {
+            socket: Socket::Tcp(at),
+            origin,
+        }));
+    draft.config.admin = Some(Admin {
+        socket: socket.value,
+        address: address.map(|(at, _)| at),
+    });
+}

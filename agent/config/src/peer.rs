@@ -1,0 +1,197 @@
+//! Keys that Vault Agent or OpenBao know and Keyside does not, so that a message can say so by name; and keys that
+//! have no effect there or cannot have one here, which are accepted with a note.
+
+/// Which block a key stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Top,
+    Vault,
+    AutoAuth,
+    Sinks,
+    Method,
+    Kubernetes,
+    Jwt,
+    AppRole,
+    Sink,
+    FileSink,
+    Cache,
+    ApiProxy,
+    Listener,
+    Limits,
+    Admin,
+}
+
+/// What is known about a key that Keyside does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Accepted: it changes nothing, for this reason.
+    NoEffect(&'static str),
+    /// Refused by name: whose key it is.
+    Unsupported(&'static str),
+    /// Nobody's.
+    Unknown,
+}
+
+const BOTH: &str = "Vault Agent's and OpenBao's";
+const VAULT: &str = "Vault Agent's";
+const BAO: &str = "OpenBao's";
+const LATER: &str = "a key of later versions of Keyside";
+
+const IDLE: &str = "Vault Agent and OpenBao read it for their servers only";
+const RETRY: &str = "an error of the server passes to the client at once, and what the agent sends by itself \
+                     is retried without end, with backoff";
+const TEMPLATES: &str = "this version renders no templates";
+
+#[rustfmt::skip]
+const NO_EFFECT: &[(Kind, &str, &str)] = &[
+    (Kind::Top, "cluster_name", IDLE),
+    (Kind::Top, "default_max_request_duration", IDLE),
+    (Kind::Top, "template_config", TEMPLATES),
+    (Kind::Vault, "retry", RETRY),
+    (Kind::Jwt, "jwt_read_period", "the file is read at every login"),
+    (Kind::Listener, "http_idle_timeout", IDLE),
+    (Kind::Listener, "http_read_header_timeout", IDLE),
+    (Kind::Listener, "http_read_timeout", IDLE),
+    (Kind::Listener, "http_write_timeout", IDLE),
+    (Kind::Listener, "max_request_duration", IDLE),
+    (Kind::Listener, "max_request_size", IDLE),
+    (Kind::Listener, "profiling", IDLE),
+    (Kind::Listener, "telemetry", IDLE),
+];
+
+#[rustfmt::skip]
+const UNSUPPORTED: &[(Kind, &str, &[&str])] = &[
+    (Kind::Top, BOTH, &[
+        "disable_idle_connections", "disable_keep_alives", "env_template", "exec", "hsm", "kms", "log_file",
+        "log_rotate_bytes", "log_rotate_duration", "log_rotate_max_files", "seal", "telemetry", "template",
+        "user_lockout",
+    ]),
+    (Kind::Top, VAULT, &["disable_idle_conns_templating", "entropy", "reporting"]),
+    (Kind::AutoAuth, BOTH, &["enable_reauth_on_new_credentials"]),
+    (Kind::Method, BOTH, &["wrap_ttl"]),
+    (Kind::Kubernetes, VAULT, &["service_account"]),
+    (Kind::Jwt, BOTH, &["remove_jwt_follows_symlinks"]),
+    (Kind::AppRole, BOTH, &["secret_id_response_wrapping_path"]),
+    (Kind::Sink, BOTH, &["aad", "aad_env_var", "derive_key", "dh_path", "dh_type", "wrap_ttl"]),
+    (Kind::Cache, BOTH, &["persist"]),
+    (Kind::Cache, VAULT, &[
+        "cache_static_secrets", "disable_caching_dynamic_secrets", "enforce_consistency",
+        "static_secret_token_capability_refresh_behavior", "static_secret_token_capability_refresh_interval",
+        "when_inconsistent",
+    ]),
+    (Kind::Cache, LATER, &["static_secrets"]),
+    (Kind::ApiProxy, VAULT, &["enforce_consistency", "prepend_configured_namespace", "when_inconsistent"]),
+    (Kind::Listener, BOTH, &[
+        "agent_api", "custom_response_headers", "cors_allowed_headers", "cors_allowed_origins", "cors_enabled",
+        "proxy_api", "proxy_protocol_authorized_addrs", "proxy_protocol_behavior", "tls_cert_file",
+        "tls_cipher_suites", "tls_client_ca_file", "tls_disable_client_certs", "tls_key_file", "tls_max_version",
+        "tls_min_version", "tls_require_and_verify_client_cert", "x_forwarded_for_authorized_addrs",
+        "x_forwarded_for_client_cert_header", "x_forwarded_for_client_cert_header_decoders",
+        "x_forwarded_for_hop_skips", "x_forwarded_for_reject_not_authorized",
+        "x_forwarded_for_reject_not_present",
+    ]),
+    (Kind::Listener, BAO, &[
+        "tls_acme_cache_path", "tls_acme_ca_directory", "tls_acme_ca_root", "tls_acme_domains",
+        "tls_acme_email", "tls_acme_eab_key_id", "tls_acme_eab_mac_key", "tls_auto_reload",
+        "tls_auto_reload_interval", "tls_key_exchange_preferences",
+    ]),
+];
+
+/// Types of `method` that others have.
+pub(crate) const OTHER_METHODS: &[&str] = &[
+    "alicloud",
+    "aws",
+    "azure",
+    "cert",
+    "cf",
+    "gcp",
+    "kerberos",
+    "ldap",
+    "oci",
+    "token_file",
+    "userpass",
+];
+
+/// Types of `method` that Keyside will not have.
+pub(crate) const REFUSED_METHODS: &[&str] = &["cf", "kerberos", "oci"];
+
+/// What is known about a key that was not asked for.
+pub(crate) fn standing(kind: Kind, key: &str) -> Standing {
+    let mut idle = NO_EFFECT.iter();
+    if let Some((_, _, reason)) = idle.find(|(of, name, _)| *of == kind && *name == key) {
+        return Standing::NoEffect(reason);
+    }
+    let mut others = UNSUPPORTED.iter();
+    match others.find(|(of, _, keys)| *of == kind && keys.contains(&key)) {
+        Some((_, whose, _)) => Standing::Unsupported(whose),
+        None => Standing::Unknown,
+    }
+}
+
+/// The key of this block that a misspelt one most resembles, if any does.
+pub(crate) fn nearest<'k>(key: &str, kind: Kind, asked: &[&'k str]) -> Option<&'k str> {
+    let idle = NO_EFFECT.iter().filter(|(of, ..)| *of == kind);
+    let others = UNSUPPORTED.iter().filter(|(of, ..)| *of == kind);
+    let idle = idle.map(|(_, name, _)| *name);
+    let others = others.flat_map(|(_, _, keys)| keys.iter().copied());
+    let known = asked.iter().copied().chain(idle).chain(others);
+    nearest_of(key, known)
+}
+
+/// The nearest of `known`, if it is near: at most a third of its letters differ.
+pub(crate) fn nearest_of<'k>(key: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    // A key is short; what is longer than any of ours resembles none.
+    if key.len() > 64 {
+        return None;
+    }
+    let key = key.to_ascii_lowercase();
+    let rated = known.map(|known| (distance(&key, known), known));
+    let (distance, known) = rated.min_by_key(|(distance, _)| *distance)?;
+    (distance * 3 <= known.len().max(3)).then_some(known)
+}
+
+/// Levenshtein's: letters to change, add or remove.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (index, left) in a.chars().enumerate() {
+        let mut diagonal = index;
+        let mut before = index + 1;
+        let mut next = vec![before];
+        for (right, above) in b.chars().zip(row.iter().skip(1)) {
+            let changed = diagonal + usize::from(left != right);
+            before = changed.min(before + 1).min(above + 1);
+            diagonal = *above;
+            next.push(before);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_key_is_near() {
+        let known = ["address", "ca_cert", "role", "mode"];
+        let check = |key, expected| {
+            assert_eq!(nearest_of(key, known.into_iter()), expected, "{key}");
+        };
+        check("adress", Some("address"));
+        check("Address", Some("address"));
+        check("ca_crt", Some("ca_cert"));
+        check("rle", Some("role"));
+        check("x", None);
+        check("telemetry", None);
+        check("", None);
+        check(&"a".repeat(100), None);
+    }
+
+    #[test]
+    fn the_distance_counts_letters() {
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("same", "same"), 0);
+    }
+}

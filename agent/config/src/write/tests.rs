@@ -1,0 +1,288 @@
+//! What is written is read back the same.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use proptest::option::of;
+use proptest::prelude::*;
+use serde_json::Value;
+
+use crate::load::{Flags, load};
+use crate::model::auto_auth::{AutoAuth, FileSink, Login, Method, Sink};
+use crate::model::listener::{Bind, HostPort, Listener, Role};
+use crate::model::vault::{Address, ClientCertificate, Vault};
+use crate::model::{
+    Admin, AttachToken, Cache, Config, Limits, LogFormat, LogLevel, MAX_DURATION, Mode,
+};
+use crate::source::{Source, Syntax};
+
+fn read_back(text: &str) -> Result<Config, String> {
+    let source = Source {
+        name: "KEYSIDE_CONFIG".to_owned(),
+        syntax: Syntax::Json,
+        text: text.to_owned(),
+    };
+    load(&[source], &|_| None, &Flags::default()).map_err(|mistakes| mistakes.to_string())
+}
+
+/// Any text: quotes, control characters, other scripts.
+fn text() -> impl Strategy<Value = String> {
+    "\\PC{1,12}|[\"\\\\\n\t/${}a-z]{1,12}"
+}
+
+/// A path under `root`; different roots keep sockets and sinks apart.
+fn path(root: &str) -> impl Strategy<Value = PathBuf> + use<> {
+    let root = root.to_owned();
+    text().prop_map(move |text| PathBuf::from(format!("/{root}/{text}")))
+}
+
+fn segments() -> impl Strategy<Value = String> {
+    "[a-zA-Z0-9 _.-]{1,6}(/[a-z]{1,4}){0,2}"
+}
+
+fn duration() -> impl Strategy<Value = Duration> {
+    let most = u64::try_from(MAX_DURATION.as_nanos()).unwrap_or(u64::MAX);
+    let seconds = (1..MAX_DURATION.as_secs()).prop_map(Duration::from_secs);
+    prop_oneof![seconds, (1..most).prop_map(Duration::from_nanos)]
+}
+
+fn mode() -> impl Strategy<Value = Mode> {
+    (0..=0o777_u32).prop_map(Mode)
+}
+
+prop_compose! {
+    // Ports from 10000 belong to listeners, which need them distinct.
+    fn upstream()(name in "[a-z][a-z0-9.-]{0,8}", ipv6: bool, port in 1..10_000_u16) -> HostPort {
+        let host = if ipv6 { "fd00::7".to_owned() } else { name };
+        HostPort { host, port }
+    }
+}
+
+fn address() -> impl Strategy<Value = Address> {
+    let prefix = prop_oneof![Just(String::new()), "(/[a-zA-Z0-9%._~-]{1,5}){1,3}"];
+    let tcp = (any::<bool>(), upstream(), prefix);
+    prop_oneof![
+        tcp.prop_map(|(tls, at, prefix)| Address::Tcp { tls, at, prefix }),
+        path("vault").prop_map(Address::Unix),
+    ]
+}
+
+prop_compose! {
+    fn vault()(
+        address in address(),
+        namespace in of(segments()),
+        (ca_cert, ca_path, ca_pem) in (of(path("ca")), of(path("cas")), of(text())),
+        pair in of((path("cert"), path("key"))),
+        tls_server_name in of(text()),
+        tls_skip_verify: bool,
+        timeout in duration(),
+    ) -> Vault {
+        let client_certificate = pair.map(|(certificate, key)| ClientCertificate { certificate, key });
+        Vault {
+            address, namespace, ca_cert, ca_path, ca_pem, client_certificate, tls_server_name, tls_skip_verify, timeout,
+        }
+    }
+}
+
+fn login() -> impl Strategy<Value = Login> {
+    let kubernetes = (text(), path("token"));
+    let jwt = (text(), path("jwt"), any::<bool>());
+    let app_role = (path("role"), of(path("secret")), any::<bool>());
+    prop_oneof![
+        kubernetes.prop_map(|(role, token_path)| Login::Kubernetes { role, token_path }),
+        jwt.prop_map(|(role, path, remove_after_reading)| Login::Jwt {
+            role,
+            path,
+            remove_after_reading
+        }),
+        app_role.prop_map(
+            |(role_id, secret_id, remove_secret_id_after_reading)| Login::AppRole {
+                role_id,
+                secret_id,
+                remove_secret_id_after_reading
+            }
+        ),
+    ]
+}
+
+prop_compose! {
+    fn method()(
+        mount_path in segments(),
+        namespace in of(segments()),
+        (one, other) in (duration(), duration()),
+        exit_on_err: bool,
+        login in login(),
+    ) -> Method {
+        let (min_backoff, max_backoff) = (one.min(other), one.max(other));
+        Method { mount_path, namespace, min_backoff, max_backoff, exit_on_err, login }
+    }
+}
+
+prop_compose! {
+    fn sink(index: usize)(
+        path in path(&format!("sink{index}")), mode in mode(), owner in of(text()), group in of(text())
+    ) -> Sink {
+        Sink::File(FileSink { path, mode, owner, group })
+    }
+}
+
+fn bind(index: u16) -> impl Strategy<Value = Bind> {
+    let host = prop_oneof![
+        "127\\.0\\.0\\.1",
+        "localhost",
+        "::1",
+        "0\\.0\\.0\\.0",
+        "[a-z]{1,5}"
+    ];
+    let port = prop_oneof![Just(0), Just(10_000 + index)];
+    let tcp = (host, port).prop_map(|(host, port)| Bind::Tcp(HostPort { host, port }));
+    let unix = (
+        path(&format!("listener{index}")),
+        of(mode()),
+        of(text()),
+        of(text()),
+    );
+    let unix = unix.prop_map(|(path, mode, user, group)| Bind::Unix {
+        path,
+        mode,
+        user,
+        group,
+    });
+    prop_oneof![tcp, unix]
+}
+
+prop_compose! {
+    fn listener(index: u16)(
+        bind in bind(index),
+        metrics_only: bool,
+        require_request_header: bool,
+        allowed_hosts in prop::collection::vec(text(), 0..3),
+        allow_forwarded: bool,
+        max_connections in 1..=1_usize << 20,
+    ) -> Listener {
+        let role = if metrics_only { Role::MetricsOnly } else { Role::Default };
+        Listener { bind, role, require_request_header, allowed_hosts, allow_forwarded, max_connections }
+    }
+}
+
+prop_compose! {
+    fn cache()(max_entries in 1..=1_usize << 30, one in 1..=1_usize << 40, other in 1..=1_usize << 40) -> Cache {
+        Cache { max_entries, max_bytes: one.max(other), max_body: one.min(other) }
+    }
+}
+
+prop_compose! {
+    fn admin()(socket in path("admin"), address in of("[a-z]{1,5}")) -> Admin {
+        let address = address.map(|host| HostPort { host, port: 20_000 });
+        Admin { socket, address }
+    }
+}
+
+prop_compose! {
+    fn limits()(requests_per_second in 1..=u32::MAX, burst in 1..=u32::MAX) -> Limits {
+        Limits { requests_per_second, burst }
+    }
+}
+
+fn attach_token() -> impl Strategy<Value = AttachToken> {
+    let all = [
+        AttachToken::Never,
+        AttachToken::WhereAbsent,
+        AttachToken::Force,
+    ];
+    prop::sample::select(all.to_vec())
+}
+
+fn log_level() -> impl Strategy<Value = LogLevel> {
+    let (loud, quiet) = (
+        [LogLevel::Trace, LogLevel::Debug],
+        [LogLevel::Info, LogLevel::Warn, LogLevel::Error],
+    );
+    prop::sample::select([&loud[..], &quiet[..]].concat())
+}
+
+prop_compose! {
+    /// A proxy that also logs in: everything that can be written is.
+    fn config()(
+        vault in vault(),
+        (method, sinks) in (method(), (sink(0), sink(1), 1..=2_usize)),
+        (cache, attach_token) in (of(cache()), attach_token()),
+        listeners in (listener(0), listener(1), 1..=2_usize),
+        (limits, admin) in (limits(), of(admin())),
+        (log_level, json) in (log_level(), any::<bool>()),
+        pid_file in of(path("pid")),
+        exit_after_auth: bool,
+        worker_threads: u16,
+    ) -> Config {
+        let (sink_0, sink_1, sink_count) = sinks;
+        let (listener_0, listener_1, listener_count) = listeners;
+        let sinks = [sink_0, sink_1].into_iter().take(sink_count).collect();
+        Config {
+            vault,
+            auto_auth: Some(AutoAuth { method, sinks }),
+            cache,
+            attach_token,
+            listeners: [listener_0, listener_1].into_iter().take(listener_count).collect(),
+            limits,
+            admin,
+            log_level,
+            log_format: if json { LogFormat::Json } else { LogFormat::Standard },
+            pid_file,
+            exit_after_auth,
+            worker_threads,
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn reading_what_was_written_gives_the_same(config in config()) {
+        let text = config.to_json();
+        prop_assert_eq!(read_back(&text), Ok(config.clone()), "{}", text);
+        prop_assert_eq!(read_back(&config.to_json_pretty()), Ok(config));
+    }
+
+    #[test]
+    fn keys_are_sorted_whatever_the_build(config in config()) {
+        let value: Value = serde_json::from_str(&config.to_json()).expect("JSON");
+        check_sorted(&value);
+    }
+}
+
+fn check_sorted(value: &Value) {
+    match value {
+        Value::Object(fields) => {
+            assert!(fields.keys().is_sorted(), "{value}");
+            fields.values().for_each(check_sorted);
+        }
+        Value::Array(items) => items.iter().for_each(check_sorted),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_text_is_what_a_pod_shows() {
+    let config = Config {
+        listeners: vec![Listener {
+            bind: Bind::Tcp(HostPort {
+                host: "::1".to_owned(),
+                port: 8300,
+            }),
+            role: Role::Default,
+            require_request_header: false,
+            allowed_hosts: Vec::new(),
+            allow_forwarded: false,
+            max_connections: 256,
+        }],
+        ..Config::default()
+    };
+    let expected = concat!(
+        r#"{"exit_after_auth":false,"limits":{"burst":20,"requests_per_second":10},"listener":["#,
+        r#"{"address":"[::1]:8300","allow_forwarded":false,"allowed_hosts":[],"max_connections":256,"#,
+        r#""require_request_header":false,"role":"default","tls_disable":true,"type":"tcp"}],"#,
+        r#""log_format":"standard","log_level":"info","vault":{"address":"https://127.0.0.1:8200","#,
+        r#""client_timeout":"60s","tls_skip_verify":false},"worker_threads":0}"#,
+    );
+    assert_eq!(config.to_json(), expected);
+    assert_eq!(read_back(expected), Ok(config));
+}
