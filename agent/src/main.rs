@@ -19,6 +19,8 @@ mod admin;
 mod app;
 #[cfg_attr(not(test), expect(dead_code, reason = "wired by app"))]
 mod auth;
+#[expect(dead_code, reason = "wired by app with the proxy")]
+mod cache;
 mod settings;
 #[cfg_attr(not(test), expect(dead_code, reason = "wired by app"))]
 mod sink;

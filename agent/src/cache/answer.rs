@@ -1,0 +1,151 @@
+//! A kept answer: what the miss answered, byte for byte, except for the numbers that time changes.
+//!
+//! Invariant: nothing here pins a connection's read buffer. Header values arrive as slices of it (8 KiB and more),
+//! so they are copied into one allocation of their exact size, and so is the body.
+
+use std::ops::Range;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use http::header::{AGE, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use tokio::time::{Duration, Instant};
+
+use super::json;
+
+/// What an entry costs beside its bytes: the maps' slots and the renewal record. Measured, and rounded up.
+const OVERHEAD: usize = 1024;
+
+#[derive(Debug)]
+pub(crate) struct Answer {
+    head: Box<[(HeaderName, HeaderValue)]>,
+    body: Bytes,
+    /// Where the body says how long the lease lasts, first to last.
+    durations: Box<[Range<usize>]>,
+    arrived: Instant,
+}
+
+impl Answer {
+    /// Copies a 200 of Vault.
+    pub(crate) fn new(headers: &HeaderMap, body: &[u8], arrived: Instant) -> Self {
+        Self {
+            head: compact(headers),
+            body: Bytes::copy_from_slice(body),
+            durations: json::lease_durations(body).into_boxed_slice(),
+            arrived,
+        }
+    }
+
+    /// What it counts against `max_bytes`.
+    pub(crate) fn size(&self) -> usize {
+        let slot = size_of::<(HeaderName, HeaderValue)>();
+        let head: usize = self.head.iter().map(|(_, value)| value.len() + slot).sum();
+        OVERHEAD + head + self.body.len()
+    }
+
+    /// The answer as it is now: `Age`, and what is left of the lease. Without an end, the number stays.
+    pub(crate) fn at(&self, now: Instant, ends: Option<Instant>) -> Response<Bytes> {
+        let body = match ends {
+            Some(ends) => self.with_duration(ends.saturating_duration_since(now)),
+            None => self.body.clone(),
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = StatusCode::OK;
+        let headers = response.headers_mut();
+        headers.reserve(self.head.len() + 4);
+        for (name, value) in &self.head {
+            headers.append(name.clone(), value.clone());
+        }
+        let age = now.saturating_duration_since(self.arrived).as_secs();
+        headers.insert(AGE, HeaderValue::from(age));
+        response
+    }
+
+    fn with_duration(&self, left: Duration) -> Bytes {
+        let left = left.as_secs().to_string();
+        let mut body = BytesMut::with_capacity(self.body.len() + left.len());
+        let mut done = 0;
+        for place in &self.durations {
+            body.put(self.body.get(done..place.start).unwrap_or_default());
+            // A token without a lease has 0 at its top, and keeps it.
+            let number = self.body.get(place.clone()).unwrap_or_default();
+            body.put(if number == b"0" {
+                number
+            } else {
+                left.as_bytes()
+            });
+            done = place.end;
+        }
+        body.put(self.body.get(done..).unwrap_or_default());
+        body.freeze()
+    }
+}
+
+/// End-to-end headers in one allocation. The length is left out: it changes with the numbers' digits.
+fn compact(headers: &HeaderMap) -> Box<[(HeaderName, HeaderValue)]> {
+    let kept = || {
+        headers.iter().filter(|(name, _)| {
+            ![CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, AGE].contains(name)
+        })
+    };
+    let mut values = BytesMut::with_capacity(kept().map(|(_, value)| value.len()).sum());
+    kept().for_each(|(_, value)| values.put(value.as_bytes()));
+    let mut values = values.freeze();
+    kept()
+        .map(|(name, value)| {
+            let copy = HeaderValue::from_maybe_shared(values.split_to(value.len()));
+            (
+                name.clone(),
+                copy.unwrap_or_else(|_same_bytes| HeaderValue::from_static("")),
+            )
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(body: &str) -> (Answer, Instant) {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", HeaderValue::from_static("application/json"));
+        headers.insert("content-length", HeaderValue::from(body.len()));
+        headers.append("warning", HeaderValue::from_static("a"));
+        headers.append("warning", HeaderValue::from_static("b"));
+        let now = Instant::now();
+        (Answer::new(&headers, body.as_bytes(), now), now)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_durations_change() {
+        let (answer, now) =
+            answer("{ \"lease_duration\":3600,\"data\":{\"lease_duration\":3600} }\n");
+        let response = answer.at(
+            now + Duration::from_secs(3595),
+            Some(now + Duration::from_hours(1)),
+        );
+        assert_eq!(
+            response.body(),
+            "{ \"lease_duration\":5,\"data\":{\"lease_duration\":3600} }\n"
+        );
+        assert_eq!(response.headers()["age"], "3595");
+        assert_eq!(response.headers().get_all("warning").iter().count(), 2);
+        assert!(!response.headers().contains_key("content-length"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tokens_duration_is_below_auth() {
+        let (answer, now) = answer(r#"{"lease_duration":0,"auth":{"lease_duration":60}}"#);
+        let response = answer.at(now, Some(now + Duration::from_millis(59_900)));
+        assert_eq!(
+            response.body(),
+            r#"{"lease_duration":0,"auth":{"lease_duration":59}}"#
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_an_end_every_byte_stays() {
+        let (answer, now) = answer(r#"{"auth":{"lease_duration":0}}"#);
+        let later = answer.at(now + Duration::from_secs(9), None);
+        assert_eq!(later.body(), r#"{"auth":{"lease_duration":0}}"#);
+    }
+}

@@ -1,0 +1,43 @@
+//! Who asks. The token's text takes no part in anything that outlives the request: its hash does.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::token::Token;
+
+/// A token's SHA-256: enough to tell tokens apart, and of no use to whoever reads it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct TokenId([u8; 32]);
+
+impl TokenId {
+    pub(crate) fn of(text: &str) -> Self {
+        Self(Sha256::digest(text.as_bytes()).into())
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl From<&Token> for TokenId {
+    fn from(token: &Token) -> Self {
+        Self::of(token.expose())
+    }
+}
+
+impl std::fmt::Debug for TokenId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TokenId(..)")
+    }
+}
+
+/// Whose answers a request may be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Identity {
+    /// The pod itself: a request that the agent attached its token to, or a client that sent the very token which
+    /// auto-auth holds now. It survives a new login.
+    AutoAuth,
+    /// A client with a token of its own.
+    Token(TokenId),
+    /// A login by whoever can make it: nobody yet, told apart by the body.
+    Nobody,
+}

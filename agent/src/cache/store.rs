@@ -1,0 +1,444 @@
+//! What is kept, who made it, and when it ends: pure, and told the time.
+//!
+//! An entry is a renewal record, small, and mostly an answer as well. Space is made by dropping answers, the longest
+//! unused first; the record goes on, for somebody may still use the credential, and its renewal must not stop. The
+//! records have a bound of their own.
+//!
+//! The tree: a token (auto-auth's, a client's, or one created through the proxy) → what was made with it. The end of
+//! a token ends everything below it, for Vault revokes that then.
+//!
+//! Invariant: every index names only entries that are there, and `remove` is the only way out.
+//! Invariant: an entry is never served after its own end, nor after the end of the token that made it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use tokio::time::{Duration, Instant};
+
+use super::answer::Answer;
+use super::identity::TokenId;
+use super::key::Key;
+use super::lease::{self, Outcome, Renewal};
+use super::policy::{Made, Skip, What};
+use crate::token::Token;
+
+pub(super) mod tree;
+
+/// How deep a chain of tokens is followed. Vault has no limit; a chain this deep is nobody's use.
+const DEPTH: usize = 64;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) answers: usize,
+    pub(crate) bytes: usize,
+    /// Renewal records, with an answer or without.
+    pub(crate) records: usize,
+}
+
+/// The token that a request was made with, where it may have something made with it.
+#[derive(Clone, Debug)]
+pub(crate) struct Maker {
+    pub(crate) token: Token,
+    /// When it ends, where that is known: of auto-auth's tokens.
+    pub(crate) ends: Option<Instant>,
+}
+
+/// An answer to keep.
+pub(crate) struct New {
+    pub(crate) key: Key,
+    pub(crate) answer: Arc<Answer>,
+    pub(crate) made: Made,
+    pub(crate) maker: Option<Maker>,
+    /// Namespace and decoded path as one.
+    pub(crate) place: String,
+}
+
+/// What a key finds.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// Serve it.
+    Fresh(Arc<Answer>, Option<Instant>),
+    /// It ends soon: ask for a new one, and serve this only where Vault cannot be reached.
+    Ending(Arc<Answer>, Option<Instant>),
+    Nothing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Id(u64);
+
+/// What a timer is set for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Entry(Id),
+    Token(TokenId),
+}
+
+#[derive(Debug)]
+struct Entry {
+    key: Key,
+    /// Absent: dropped for space, or replaced by a newer one.
+    answer: Option<Arc<Answer>>,
+    used: u64,
+    place: String,
+    what: What,
+    maker: Option<TokenId>,
+    /// What Vault gave it at first.
+    lasts: Duration,
+    ends: Option<Instant>,
+    renews: bool,
+    due: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Parent {
+    token: Arc<Token>,
+    ends: Option<Instant>,
+    due: Option<Instant>,
+    made: BTreeSet<Id>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Store {
+    bounds: Bounds,
+    entries: HashMap<Id, Entry>,
+    parents: HashMap<TokenId, Parent>,
+    by_key: HashMap<Key, Id>,
+    by_token: HashMap<TokenId, Id>,
+    by_accessor: HashMap<String, Id>,
+    by_lease: HashMap<String, Id>,
+    /// Entries with an answer, the longest unused first.
+    by_use: BTreeMap<u64, Id>,
+    timers: BTreeSet<(Instant, Timer)>,
+    bytes: usize,
+    counter: u64,
+}
+
+impl Store {
+    pub(crate) fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            entries: HashMap::new(),
+            parents: HashMap::new(),
+            by_key: HashMap::new(),
+            by_token: HashMap::new(),
+            by_accessor: HashMap::new(),
+            by_lease: HashMap::new(),
+            by_use: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            bytes: 0,
+            counter: 0,
+        }
+    }
+
+    pub(crate) fn answers(&self) -> usize {
+        self.by_use.len()
+    }
+
+    pub(crate) fn records(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn find(&mut self, key: &Key, now: Instant) -> Found {
+        let Some(&id) = self.by_key.get(key) else {
+            return Found::Nothing;
+        };
+        let ends = self.ends(id);
+        let tick = self.tick();
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return Found::Nothing;
+        };
+        let Some(answer) = entry.answer.clone() else {
+            return Found::Nothing;
+        };
+        self.by_use.remove(&entry.used);
+        entry.used = tick;
+        self.by_use.insert(tick, id);
+        match ends {
+            Some(ends) if ends <= now => Found::Nothing,
+            Some(ends) if ends - now < lease::margin(entry.lasts) => {
+                Found::Ending(answer, Some(ends))
+            }
+            _ => Found::Fresh(answer, ends),
+        }
+    }
+
+    /// Keeps an answer. An older one under the same key loses its answer, and goes on as a record.
+    /// Returns until when it may be served.
+    pub(crate) fn insert(
+        &mut self,
+        new: New,
+        now: Instant,
+        random: f64,
+    ) -> Result<Option<Instant>, Skip> {
+        if new.answer.size() > self.bounds.bytes {
+            return Err(Skip::TooLarge);
+        }
+        if self.entries.len() >= self.bounds.records {
+            return Err(Skip::Full);
+        }
+        if let Some(&older) = self.by_key.get(&new.key) {
+            self.drop_answer(older);
+        }
+        let id = Id(self.tick());
+        let maker = match &new.made.what {
+            What::Token { orphan: true, .. } => None,
+            _ => new.maker.map(|maker| self.adopt(id, maker)),
+        };
+        self.index(id, &new.made.what);
+        let ends = new.made.lasts.map(|lasts| now + lasts.min(lease::LONGEST));
+        let entry = Entry {
+            key: new.key,
+            answer: Some(Arc::clone(&new.answer)),
+            used: id.0,
+            place: new.place,
+            what: new.made.what,
+            maker,
+            lasts: new.made.lasts.unwrap_or(lease::LONGEST),
+            ends,
+            renews: new.made.renewable && ends.is_some(),
+            due: None,
+        };
+        self.bytes += new.answer.size();
+        self.by_key.insert(new.key, id);
+        self.by_use.insert(id.0, id);
+        self.entries.insert(id, entry);
+        self.plan(id, now, random);
+        self.make_space();
+        Ok(self.ends(id))
+    }
+
+    /// Learns until when a token of auto-auth lives. Renewals move its end.
+    pub(crate) fn token_lives_until(&mut self, token: TokenId, ends: Option<Instant>) {
+        let Some(parent) = self.parents.get_mut(&token) else {
+            return;
+        };
+        parent.ends = ends;
+        if let Some(due) = parent.due.take() {
+            self.timers.remove(&(due, Timer::Token(token)));
+        }
+        parent.due = ends;
+        if let Some(ends) = ends {
+            self.timers.insert((ends, Timer::Token(token)));
+        }
+    }
+
+    /// When the next thing is to be done.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.timers.first().map(|(due, _)| *due)
+    }
+
+    /// Ends what has ended, and returns at most one renewal that is due; call again until there is none.
+    pub(crate) fn due(&mut self, now: Instant) -> Option<Renewal> {
+        while let Some(&(due, timer)) = self.timers.first() {
+            if due > now {
+                return None;
+            }
+            self.timers.pop_first();
+            match timer {
+                Timer::Token(token) => self.end_token(token),
+                Timer::Entry(id) => {
+                    if let Some(entry) = self.entries.get_mut(&id) {
+                        entry.due = None;
+                    }
+                    if let Some(renewal) = self.entry_due(id, now) {
+                        return Some(renewal);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// What a renewal brought.
+    pub(crate) fn renewed(&mut self, id: Id, outcome: Outcome, now: Instant, random: f64) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        match outcome {
+            Outcome::Renewed(lasts) => {
+                let before = entry.ends;
+                entry.ends = lasts.map(|lasts| now + lasts.min(lease::LONGEST));
+                // At the maximum a renewal moves the end no more.
+                entry.renews = match (before, entry.ends) {
+                    (Some(before), Some(ends)) => ends > before + Duration::from_secs(1),
+                    _ => false,
+                };
+            }
+            Outcome::Refused => entry.renews = false,
+            Outcome::Away => return self.plan_again(id, now, random),
+            Outcome::Gone => return self.end(id),
+            Outcome::TokenDead => {
+                let token = match &entry.what {
+                    What::Token { token, .. } => Some(TokenId::from(token)),
+                    What::Lease { .. } => entry.maker,
+                };
+                return match token {
+                    Some(token) => self.end_token(token),
+                    None => self.end(id),
+                };
+            }
+        }
+        self.plan(id, now, random);
+    }
+
+    /// An entry's end: its own, or an earlier one of the tokens above it.
+    fn ends(&self, id: Id) -> Option<Instant> {
+        let mut next = self.entries.get(&id);
+        let mut earliest: Option<Instant> = None;
+        for _ in 0..DEPTH {
+            let Some(entry) = next else { break };
+            let parent = entry.maker.and_then(|maker| self.parents.get(&maker));
+            let ends = [entry.ends, parent.and_then(|parent| parent.ends)];
+            earliest = ends.into_iter().flatten().chain(earliest).min();
+            next = entry
+                .maker
+                .and_then(|maker| self.by_token.get(&maker))
+                .and_then(|id| self.entries.get(id));
+        }
+        earliest
+    }
+
+    fn entry_due(&mut self, id: Id, now: Instant) -> Option<Renewal> {
+        if self.ends(id).is_some_and(|ends| ends <= now) {
+            self.end(id);
+            return None;
+        }
+        let entry = self.entries.get_mut(&id)?;
+        if !entry.renews {
+            // Its end moved since the timer was set: a renewal of a token above it.
+            self.plan(id, now, 0.0);
+            return None;
+        }
+        let token = match &entry.what {
+            What::Token { token, .. } => Arc::new(token.clone()),
+            What::Lease { .. } => match entry.maker.and_then(|maker| self.parents.get(&maker)) {
+                Some(parent) => Arc::clone(&parent.token),
+                None => return None,
+            },
+        };
+        let lease = match &entry.what {
+            What::Token { .. } => None,
+            What::Lease { id } => Some(id.clone()),
+        };
+        Some(Renewal {
+            id,
+            namespace: namespace(&entry.what, &entry.place).unwrap_or_default(),
+            lease,
+            token,
+            increment: entry.lasts,
+        })
+    }
+
+    fn plan(&mut self, id: Id, now: Instant, random: f64) {
+        let ends = self.ends(id);
+        let renews = self.entries.get(&id).is_some_and(|entry| entry.renews);
+        self.set_timer(
+            id,
+            ends.map(|ends| {
+                if renews {
+                    lease::next(ends, now, random)
+                } else {
+                    ends
+                }
+            }),
+        );
+    }
+
+    fn plan_again(&mut self, id: Id, now: Instant, random: f64) {
+        let ends = self.ends(id);
+        self.set_timer(id, ends.map(|ends| lease::again(ends, now, random)));
+    }
+
+    /// Sets the one timer of an entry.
+    fn set_timer(&mut self, id: Id, due: Option<Instant>) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        if let Some(before) = std::mem::replace(&mut entry.due, due) {
+            self.timers.remove(&(before, Timer::Entry(id)));
+        }
+        if let Some(due) = due {
+            self.timers.insert((due, Timer::Entry(id)));
+        }
+    }
+
+    fn adopt(&mut self, child: Id, maker: Maker) -> TokenId {
+        let token = TokenId::from(&maker.token);
+        let parent = self.parents.entry(token).or_insert_with(|| Parent {
+            token: Arc::new(maker.token),
+            ends: None,
+            due: None,
+            made: BTreeSet::new(),
+        });
+        parent.made.insert(child);
+        if maker.ends.is_some() {
+            self.token_lives_until(token, maker.ends);
+        }
+        token
+    }
+
+    fn index(&mut self, id: Id, what: &What) {
+        match what {
+            What::Token {
+                token, accessor, ..
+            } => {
+                self.by_token.insert(TokenId::from(token), id);
+                if !accessor.is_empty() {
+                    self.by_accessor.insert(accessor.clone(), id);
+                }
+            }
+            What::Lease { id: lease } => {
+                self.by_lease.insert(lease.clone(), id);
+            }
+        }
+    }
+
+    /// Drops answers, the longest unused first, until both bounds hold.
+    fn make_space(&mut self) {
+        while self.by_use.len() > self.bounds.answers || self.bytes > self.bounds.bytes {
+            let Some((_, &id)) = self.by_use.first_key_value() else {
+                return;
+            };
+            self.drop_answer(id);
+        }
+    }
+
+    fn drop_answer(&mut self, id: Id) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        if let Some(answer) = entry.answer.take() {
+            self.bytes -= answer.size();
+            self.by_use.remove(&entry.used);
+        }
+        if self.by_key.get(&entry.key) == Some(&id) {
+            self.by_key.remove(&entry.key);
+        }
+    }
+
+    fn tick(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
+    }
+}
+
+/// The namespace in which something was made: what stands before the API's own part of the path. A lease's id starts
+/// with that part; a token's path has `auth` in it.
+fn namespace(what: &What, place: &str) -> Option<String> {
+    let before = match what {
+        What::Lease { id } => {
+            let (path, _) = id.rsplit_once('/')?;
+            place.trim_end_matches('/').strip_suffix(path)?
+        }
+        What::Token { .. } => {
+            let auth = place.strip_prefix("auth/").map(|_| 0);
+            let at = auth.or_else(|| place.find("/auth/").map(|at| at + 1))?;
+            place.get(..at)?
+        }
+    };
+    (before.is_empty() || before.ends_with('/')).then(|| before.trim_end_matches('/').to_owned())
+}
