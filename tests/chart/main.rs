@@ -3,5 +3,6 @@
 mod helm;
 mod image;
 mod objects;
+mod pages;
 mod program;
 mod values;
