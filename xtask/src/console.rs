@@ -7,6 +7,7 @@
 
 use std::io::IsTerminal as _;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 static COLOURS: LazyLock<bool> =
     LazyLock::new(|| std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none());
@@ -16,6 +17,7 @@ pub(crate) enum Style {
     Heading,
     Good,
     Bad,
+    Faint,
 }
 
 /// The text in a style, where there is one to be seen.
@@ -24,6 +26,7 @@ pub(crate) fn styled(style: Style, text: &str) -> String {
         Style::Heading => "1;36",
         Style::Good => "32",
         Style::Bad => "1;31",
+        Style::Faint => "2",
     };
     if *COLOURS {
         format!("\x1b[{code}m{text}\x1b[0m")
@@ -43,6 +46,19 @@ pub(crate) fn heading(text: &str) {
 /// A remark below a heading.
 pub(crate) fn note(text: &str) {
     println!("   {text}");
+}
+
+/// What lies below a remark: output of programs, file contents.
+pub(crate) fn quote(text: &str) {
+    for line in text.lines() {
+        println!("   {}", styled(Style::Faint, &format!("| {line}")));
+    }
+}
+
+/// The next step of several.
+pub(crate) fn step(text: &str) {
+    static STEP: AtomicU32 = AtomicU32::new(1);
+    heading(&format!("{}. {text}", STEP.fetch_add(1, Ordering::Relaxed)));
 }
 
 /// Something that was checked and is as it should be.

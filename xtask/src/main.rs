@@ -1,6 +1,8 @@
 //! The repository's own commands: `cargo xtask demo`, `test`, `render`, `tools`.
 
 mod console;
+mod demo;
+mod release;
 mod render;
 mod shell;
 mod test;
@@ -13,6 +15,7 @@ use lexopt::Arg;
 const HELP: &str = "\
 Usage: cargo xtask <command>
 
+  demo     an annotated pod goes in, a live token and a cached credential come out: on real parts
   test     format, lint and test everything, on real parts
   render   render manifests/ from the chart
   tools    install the real parts into .tools (the other commands do so, too)
@@ -43,6 +46,7 @@ fn run() -> anyhow::Result<()> {
             console::text(HELP);
             Ok(())
         }
+        "demo" => demo::run(),
         "render" => render::run(),
         "test" => test::run(),
         "tools" => tools::install(),

@@ -3,11 +3,11 @@
 //! Invariant: a child's pipes are always drained, so that it never blocks on a full one.
 //! Invariant: dropping the handle kills the child's whole process group.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -18,6 +18,17 @@ use crate::poll;
 
 /// Enough for the longest test; a child that logs in a loop does not eat the machine.
 const KEPT_LINES: usize = 20_000;
+
+/// The children that nobody has waited for yet.
+static RUNNING: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+/// Kills every child, for a program that was interrupted: whatever it is doing with them fails at once, and it ends as
+/// after any failure.
+pub fn kill_all() {
+    for id in lock(&RUNNING).iter() {
+        kill_group(*id);
+    }
+}
 
 /// A running child with everything that it has printed so far.
 pub struct Child {
@@ -40,6 +51,7 @@ impl Child {
         let mut process = command
             .spawn()
             .with_context(|| format!("start {name} ({})", command.get_program().display()))?;
+        lock(&RUNNING).insert(process.id());
         let log = Arc::new(Log::default());
         if let Some(pipe) = process.stdout.take() {
             log.drain(pipe, Stream::Out);
@@ -213,13 +225,12 @@ impl Child {
 
     /// Kills the whole process group and collects the child.
     pub fn kill(&mut self) {
+        // Not once the child was collected: its id may be another's by then.
         if matches!(self.process.try_wait(), Ok(None)) {
-            if let Ok(group) = self.pid() {
-                // The group may be gone already, which is what is wanted.
-                rustix::process::kill_process_group(group, Signal::KILL).ok();
-            }
+            kill_group(self.process.id());
             drop(self.process.wait());
         }
+        lock(&RUNNING).remove(&self.process.id());
     }
 
     /// Resident memory in bytes.
@@ -243,10 +254,7 @@ impl Child {
     }
 
     fn pid(&self) -> anyhow::Result<Pid> {
-        i32::try_from(self.process.id())
-            .ok()
-            .and_then(Pid::from_raw)
-            .context("a process id out of range")
+        pid(self.process.id()).context("a process id out of range")
     }
 }
 
@@ -257,6 +265,21 @@ impl Drop for Child {
             self.log.print(&self.name);
         }
     }
+}
+
+fn kill_group(id: u32) {
+    if let Some(group) = pid(id) {
+        // The group may be gone already, which is what is wanted.
+        rustix::process::kill_process_group(group, Signal::KILL).ok();
+    }
+}
+
+fn pid(id: u32) -> Option<Pid> {
+    i32::try_from(id).ok().and_then(Pid::from_raw)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -284,7 +307,7 @@ impl Log {
     }
 
     fn push(&self, stream: Stream, line: String) {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = lock(&self.lines);
         if lines.len() == KEPT_LINES {
             lines.pop_front();
         }
@@ -292,7 +315,7 @@ impl Log {
     }
 
     fn lines(&self, wanted: impl Fn(Stream) -> bool) -> Vec<String> {
-        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = lock(&self.lines);
         lines
             .iter()
             .filter(|(stream, _)| wanted(*stream))

@@ -33,6 +33,8 @@ enum Target {
     Tcp {
         authority: String,
         tls: Option<Arc<rustls::ClientConfig>>,
+        /// What the certificate must name, and what goes into `Host`, where it is not the authority.
+        name: Option<String>,
     },
     Unix(PathBuf),
 }
@@ -50,16 +52,19 @@ impl Client {
                 Target::Tcp {
                     authority: authority.to_owned(),
                     tls: Some(pki::client_config(ca)?),
+                    name: None,
                 }
             }
             Some(("http", authority)) => Target::Tcp {
                 authority: authority.to_owned(),
                 tls: None,
+                name: None,
             },
             Some((scheme, _)) => anyhow::bail!("unknown scheme {scheme}"),
             None => Target::Tcp {
                 authority: address.to_owned(),
                 tls: None,
+                name: None,
             },
         };
         Ok(Self {
@@ -75,6 +80,15 @@ impl Client {
             target: Target::Unix(path.into()),
             headers: http::HeaderMap::new(),
         }
+    }
+
+    /// The same client, for a server that is reached at one address and has its certificate for another name.
+    #[must_use]
+    pub fn with_server_name(mut self, server: &str) -> Self {
+        if let Target::Tcp { name, .. } = &mut self.target {
+            *name = Some(server.to_owned());
+        }
+        self
     }
 
     /// The same client, with a header on every request that does not set it itself.
@@ -144,7 +158,9 @@ impl Client {
                 .or_insert_with(|| value.clone());
         }
         let host = match &self.target {
-            Target::Tcp { authority, .. } => HeaderValue::try_from(authority.as_str())?,
+            Target::Tcp {
+                authority, name, ..
+            } => HeaderValue::try_from(name.as_deref().unwrap_or(authority))?,
             Target::Unix(_) => HeaderValue::from_static("localhost"),
         };
         request.headers_mut().entry(header::HOST).or_insert(host);
@@ -172,7 +188,11 @@ impl Client {
                     .with_context(|| format!("connect to {}", path.display()))?;
                 over(stream, request).await
             }
-            Target::Tcp { authority, tls } => {
+            Target::Tcp {
+                authority,
+                tls,
+                name,
+            } => {
                 let stream = TcpStream::connect(authority)
                     .await
                     .with_context(|| format!("connect to {authority}"))?;
@@ -180,10 +200,8 @@ impl Client {
                 let Some(config) = tls else {
                     return over(stream, request).await;
                 };
-                let host = authority
-                    .rsplit_once(':')
-                    .map_or(authority.as_str(), |(host, _)| host);
-                let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())?;
+                let host = name.as_deref().unwrap_or_else(|| host(authority));
+                let name = ServerName::try_from(host.to_owned())?;
                 let stream = TlsConnector::from(Arc::clone(config))
                     .connect(name, stream)
                     .await
@@ -250,6 +268,14 @@ pub fn success(response: &Response<Bytes>) -> anyhow::Result<Value> {
         return Ok(Value::Null);
     }
     json(response)
+}
+
+/// The host of `host:port`, an IPv6 address without its brackets.
+fn host(authority: &str) -> &str {
+    let host = authority
+        .rsplit_once(':')
+        .map_or(authority, |(host, _)| host);
+    host.trim_matches(['[', ']'])
 }
 
 async fn over<S>(

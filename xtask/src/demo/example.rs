@@ -1,0 +1,66 @@
+//! The pod of `examples/pod.yaml`, as a person writes it.
+
+use anyhow::Context as _;
+use keyside_harness::tools;
+use serde_json::{Value, json};
+
+pub(super) struct Example {
+    pod: Value,
+    pub(super) namespace: String,
+    pub(super) service_account: String,
+    pub(super) role: String,
+}
+
+impl Example {
+    pub(super) fn read() -> anyhow::Result<Self> {
+        let path = tools::root()?.join("examples/pod.yaml");
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        let pod: Value =
+            serde_yaml::from_str(&text).with_context(|| format!("read {}", path.display()))?;
+        let text = |pointer: &str| {
+            pod.pointer(pointer)
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+        };
+        Ok(Self {
+            namespace: text("/metadata/namespace").unwrap_or_else(|| "default".to_owned()),
+            service_account: text("/spec/serviceAccountName")
+                .unwrap_or_else(|| "default".to_owned()),
+            role: text("/metadata/annotations/keyside.dev~1role")
+                .context("the example names no role")?,
+            pod,
+        })
+    }
+
+    /// The pod, with its proxy on a port that is free on this machine: a pod has a loopback of its own, we have not.
+    pub(super) fn pod(&self) -> anyhow::Result<Value> {
+        let port = std::net::TcpListener::bind("127.0.0.1:0")?
+            .local_addr()?
+            .port();
+        self.annotated("keyside.dev/proxy-port", &port.to_string())
+    }
+
+    /// The pod under another role, with a proxy as in [`Example::pod`].
+    pub(super) fn pod_with_role(&self, role: &str) -> anyhow::Result<Value> {
+        let mut pod = self.pod()?;
+        annotate(&mut pod, "keyside.dev/role", role)?;
+        Ok(pod)
+    }
+
+    fn annotated(&self, key: &str, value: &str) -> anyhow::Result<Value> {
+        let mut pod = self.pod.clone();
+        annotate(&mut pod, key, value)?;
+        Ok(pod)
+    }
+}
+
+fn annotate(pod: &mut Value, key: &str, value: &str) -> anyhow::Result<()> {
+    let annotations = pod
+        .pointer_mut("/metadata/annotations")
+        .and_then(Value::as_object_mut);
+    annotations
+        .context("the example has no annotations")?
+        .insert(key.to_owned(), json!(value));
+    Ok(())
+}

@@ -1,0 +1,347 @@
+//! A kubelet of one container: volumes become folders, and the agent's container runs over them.
+//!
+//! Where the machine allows it, the container gets a user and a mount namespace and a root file system of its own, as
+//! its image `FROM scratch` has it; elsewhere its paths are replaced by the folders' in its arguments and environment.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use keyside_harness::{jwt, poll, process};
+use serde_json::Value;
+
+use super::container::{Container, Volume};
+use super::world::World;
+use crate::release::Binary;
+use crate::{console, shell};
+
+/// What an API server puts into a token that names no audience.
+const API_SERVER: &str = "https://kubernetes.default.svc.cluster.local";
+
+const ENTER: &str = include_str!("enter.sh");
+
+pub(super) struct Room {
+    pub(super) agent: process::Child,
+    plan: Plan,
+}
+
+/// Everything that a process of the container needs.
+struct Plan {
+    container: Container,
+    /// One per mount of the container, in its order.
+    folders: Vec<PathBuf>,
+    isolation: Isolation,
+    binary: PathBuf,
+    /// Where the folders and the root file system are.
+    disk: tempfile::TempDir,
+    /// A folder on a real tmpfs, where there is one.
+    memory: tempfile::TempDir,
+}
+
+enum Isolation {
+    Namespaces,
+    /// With the reason.
+    Substituted(String),
+}
+
+impl Room {
+    /// Runs the agent's container and tells how.
+    pub(super) fn start(pod: &Value, world: &World, binary: &Binary) -> anyhow::Result<Self> {
+        console::step("Run the agent's container as the patched pod has it");
+        let room = Self::start_quietly(pod, world, binary)?;
+        room.plan.describe();
+        Ok(room)
+    }
+
+    pub(super) fn start_quietly(
+        pod: &Value,
+        world: &World,
+        binary: &Binary,
+    ) -> anyhow::Result<Self> {
+        let mut plan = Plan::new(Container::of(pod)?, binary)?;
+        plan.fill(world)?;
+        if let Err(error) =
+            shell::output(&mut plan.command(&["/keyside-agent".to_owned(), "version".to_owned()]))
+        {
+            plan.isolation = Isolation::Substituted(format!("{error:#}"));
+        }
+        let agent =
+            process::Child::spawn("keyside-agent", plan.command(&plan.container.arguments))?;
+        Ok(Self { agent, plan })
+    }
+
+    /// Runs the startup probe until it succeeds; gives what it said, each line once.
+    pub(super) fn wait_until_started(&mut self) -> anyhow::Result<Vec<String>> {
+        let mut said: Vec<String> = Vec::new();
+        poll::until("the startup probe", poll::LIMIT, || {
+            if let Some(status) = self.agent.status()? {
+                anyhow::bail!("the agent has ended: {status}");
+            }
+            let output = self
+                .plan
+                .command(&self.plan.container.startup_probe)
+                .output()?;
+            let words = [output.stdout, output.stderr].concat();
+            for line in String::from_utf8_lossy(&words).lines() {
+                if said.last().is_none_or(|last| last != line) {
+                    said.push(line.to_owned());
+                }
+            }
+            anyhow::ensure!(
+                output.status.success(),
+                "{}",
+                said.last().map_or("silent", String::as_str)
+            );
+            Ok(())
+        })?;
+        Ok(said)
+    }
+
+    /// Where a path of the pod's volumes lies on this machine.
+    pub(super) fn folder_of(&self, path: &str) -> anyhow::Result<PathBuf> {
+        self.plan
+            .substitute(path)
+            .map(PathBuf::from)
+            .with_context(|| format!("{path} is in no volume"))
+    }
+
+    pub(super) fn stop(&mut self) -> anyhow::Result<()> {
+        let status = self.agent.terminate()?;
+        anyhow::ensure!(status.success(), "the agent ended with {status}");
+        Ok(())
+    }
+}
+
+impl Plan {
+    fn new(container: Container, binary: &Binary) -> anyhow::Result<Self> {
+        let disk = tempfile::Builder::new().prefix("keyside-demo-").tempdir()?;
+        let memory = tempfile::Builder::new()
+            .prefix("keyside-demo-")
+            .tempdir_in(memory())?;
+        let mut folders = Vec::new();
+        for (index, mount) in container.mounts.iter().enumerate() {
+            let parent = if mount.volume == Volume::Memory {
+                memory.path()
+            } else {
+                disk.path()
+            };
+            let folder = parent.join(index.to_string());
+            std::fs::create_dir(&folder)?;
+            // As the kubelet makes them: whoever the container runs as may write.
+            std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o1777))?;
+            folders.push(folder);
+        }
+        let plan = Self {
+            container,
+            folders,
+            isolation: Isolation::Namespaces,
+            binary: binary.path.clone(),
+            disk,
+            memory,
+        };
+        plan.unpack()?;
+        Ok(plan)
+    }
+
+    /// The image, and what a container runtime adds to it.
+    fn unpack(&self) -> anyhow::Result<()> {
+        let root = self.root();
+        std::fs::create_dir_all(root.join("etc"))?;
+        std::fs::copy(&self.binary, root.join("keyside-agent")).context("unpack the image")?;
+        for file in ["etc/hosts", "etc/resolv.conf"] {
+            if let Ok(text) = std::fs::read(Path::new("/").join(file)) {
+                std::fs::write(root.join(file), text)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn root(&self) -> PathBuf {
+        self.disk.path().join("root")
+    }
+
+    /// Puts a service-account token where the pod projects one.
+    fn fill(&self, world: &World) -> anyhow::Result<()> {
+        for (mount, folder) in self.container.mounts.iter().zip(&self.folders) {
+            if let Volume::Token {
+                path,
+                audience,
+                lifetime,
+            } = &mount.volume
+            {
+                let token = world.issuer.token(&jwt::Claims {
+                    namespace: &world.namespace,
+                    service_account: &world.service_account,
+                    audience: audience.as_deref().unwrap_or(API_SERVER),
+                    lifetime: Duration::from_secs(*lifetime),
+                })?;
+                std::fs::write(folder.join(path), token)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A process of the container.
+    fn command(&self, arguments: &[String]) -> Command {
+        let mut command = match self.isolation {
+            Isolation::Namespaces => self.isolated(arguments),
+            Isolation::Substituted(_) => self.substituted(arguments),
+        };
+        command.current_dir("/").env_remove("RUST_LOG");
+        command
+    }
+
+    fn isolated(&self, arguments: &[String]) -> Command {
+        let mode = |read_only: bool| if read_only { "ro" } else { "rw" };
+        let mut command = Command::new("unshare");
+        command.env_clear().env(
+            "PATH",
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        );
+        command.envs(self.container.environment.iter().cloned());
+        command.args([
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "sh",
+            "-c",
+            ENTER,
+            "enter",
+        ]);
+        command
+            .arg(self.root())
+            .arg(self.container.user.to_string())
+            .arg(mode(self.container.read_only_root));
+        for (mount, folder) in self.container.mounts.iter().zip(&self.folders) {
+            command
+                .arg(mode(mount.read_only))
+                .arg(folder)
+                .arg(&mount.path);
+        }
+        command.arg("--").args(arguments);
+        command
+    }
+
+    fn substituted(&self, arguments: &[String]) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.env_clear();
+        command.args(
+            arguments
+                .iter()
+                .skip(1)
+                .map(|argument| self.substitute(argument).unwrap_or(argument.clone())),
+        );
+        for (name, value) in &self.container.environment {
+            let value = match serde_json::from_str(value) {
+                Ok(mut json @ Value::Object(_)) => {
+                    self.substitute_within(&mut json);
+                    json.to_string()
+                }
+                _ => self.substitute(value).unwrap_or(value.clone()),
+            };
+            command.env(name, value);
+        }
+        command
+    }
+
+    fn substitute_within(&self, value: &mut Value) {
+        match value {
+            Value::String(text) => {
+                if let Some(substituted) = self.substitute(text) {
+                    *text = substituted;
+                }
+            }
+            Value::Array(items) => items
+                .iter_mut()
+                .for_each(|item| self.substitute_within(item)),
+            Value::Object(fields) => fields
+                .values_mut()
+                .for_each(|field| self.substitute_within(field)),
+            _ => {}
+        }
+    }
+
+    /// The path with its mount path replaced by the volume's folder, if it is in a volume.
+    fn substitute(&self, path: &str) -> Option<String> {
+        let mounts = self.container.mounts.iter().zip(&self.folders);
+        let (mount, folder) = mounts
+            .filter(|(mount, _)| Path::new(path).starts_with(&mount.path))
+            .max_by_key(|(mount, _)| mount.path.len())?;
+        let rest = Path::new(path).strip_prefix(&mount.path).ok()?;
+        Some(
+            folder
+                .join(rest)
+                .to_string_lossy()
+                .trim_end_matches('/')
+                .to_owned(),
+        )
+    }
+
+    fn describe(&self) {
+        console::quote(&self.container.arguments.join(" "));
+        let names: Vec<&str> = self
+            .container
+            .environment
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        console::quote(&format!("with {}", names.join(", ")));
+        for mount in &self.container.mounts {
+            let what = match &mount.volume {
+                Volume::Memory => "in memory".to_owned(),
+                Volume::Disk => "on disk".to_owned(),
+                Volume::Token { audience, .. } => {
+                    format!(
+                        "service-account token, audience {}",
+                        audience.as_deref().unwrap_or(API_SERVER)
+                    )
+                }
+            };
+            console::quote(&format!(
+                "{} ({what}{})",
+                mount.path,
+                if mount.read_only { ", read-only" } else { "" }
+            ));
+        }
+        if self
+            .container
+            .mounts
+            .iter()
+            .any(|mount| mount.volume == Volume::Memory)
+        {
+            console::note(&format!(
+                "The volumes in memory are folders on the tmpfs at {}.",
+                self.memory.path().display()
+            ));
+        }
+        match &self.isolation {
+            Isolation::Namespaces => console::seen(&format!(
+                "in a user and a mount namespace: uid {}, no capability, a root file system with only the binary{}",
+                self.container.user,
+                if self.container.read_only_root {
+                    ", read-only"
+                } else {
+                    ""
+                },
+            )),
+            Isolation::Substituted(reason) => {
+                console::note(
+                    "No user and mount namespaces here, so the paths of its volumes are replaced by folders:",
+                );
+                console::quote(reason);
+            }
+        }
+    }
+}
+
+/// A folder on tmpfs, where the machine has the usual one.
+fn memory() -> PathBuf {
+    let shared = Path::new("/dev/shm");
+    if shared.is_dir() {
+        shared.to_owned()
+    } else {
+        std::env::temp_dir()
+    }
+}

@@ -1,0 +1,106 @@
+//! What is there before Keyside comes: Vault with a database behind it, and what their operator has set up.
+
+use std::time::Duration;
+
+use keyside_harness::openbao::{AppRole, DatabaseRole, Options, Role, Server};
+use keyside_harness::tap::Tap;
+use keyside_harness::{jwt, postgres};
+use serde_json::json;
+
+use super::example::Example;
+use crate::console;
+
+/// The audience that Vault's role asks of a service-account token.
+pub(super) const AUDIENCE: &str = "vault";
+
+/// A role whose tokens live for seconds.
+pub(super) const SHORT_ROLE: &str = "short";
+pub(super) const SHORT_TTL: Duration = Duration::from_secs(3);
+pub(super) const SHORT_MAX_TTL: Duration = Duration::from_secs(10);
+
+/// What the pods may do.
+const POLICY: &str = r#"
+path "database/creds/cart" { capabilities = ["read"] }
+path "auth/approle/role/report/role-id" { capabilities = ["read"] }
+path "auth/approle/role/report/secret-id" { capabilities = ["create", "update"] }
+"#;
+
+pub(super) struct World {
+    /// Before the servers, so that it goes before what it stands in front of.
+    pub(super) tap: Tap,
+    pub(super) vault: Server,
+    pub(super) postgres: postgres::Server,
+    pub(super) issuer: jwt::Issuer,
+    pub(super) report: AppRole,
+    pub(super) namespace: String,
+    pub(super) service_account: String,
+}
+
+impl World {
+    pub(super) fn start(example: &Example) -> anyhow::Result<Self> {
+        console::step("Start a real OpenBao server and a real PostgreSQL server");
+        let vault = Server::start(Options::default())?;
+        console::seen(&format!(
+            "OpenBao listens on {} with a certificate of its own CA",
+            vault.address()
+        ));
+        let postgres = postgres::Server::start()?;
+        console::seen(&format!("PostgreSQL listens on {}", postgres.address()));
+        let tap = Tap::in_front_of(&vault)?;
+        console::seen(&format!(
+            "a recording proxy on {} counts what reaches OpenBao",
+            tap.address()
+        ));
+
+        console::step("Set up Vault, as its operator would");
+        let issuer = jwt::Issuer::new()?;
+        vault.database(&postgres)?;
+        vault.database_role(&DatabaseRole {
+            name: "cart",
+            ttl: 3600,
+            max_ttl: 86400,
+        })?;
+        console::seen("database/creds/cart makes PostgreSQL users that live for an hour");
+        vault.policy("cart", POLICY)?;
+        vault.trust(&issuer)?;
+        let role = Role {
+            name: &example.role,
+            namespace: &example.namespace,
+            service_account: &example.service_account,
+            audience: AUDIENCE,
+            policies: &["cart"],
+            ttl: 3600,
+            ..Role::default()
+        };
+        vault.kubernetes_role(&role)?;
+        let subject = jwt::subject(&example.namespace, &example.service_account);
+        console::seen(&format!(
+            "auth/kubernetes logs {subject} in as role `{}`",
+            role.name
+        ));
+        let (ttl, max_ttl) = (SHORT_TTL.as_secs(), SHORT_MAX_TTL.as_secs());
+        vault.kubernetes_role(&Role {
+            name: SHORT_ROLE,
+            ttl,
+            max_ttl,
+            ..role
+        })?;
+        console::seen(&format!(
+            "and as role `{SHORT_ROLE}`, with tokens of {ttl} s that end for good after {max_ttl} s"
+        ));
+        let report = vault.approle(
+            "report",
+            &json!({ "token_policies": ["default"], "token_ttl": "1h" }),
+        )?;
+        console::seen("auth/approle has a role `report`");
+        Ok(Self {
+            tap,
+            vault,
+            postgres,
+            issuer,
+            report,
+            namespace: example.namespace.clone(),
+            service_account: example.service_account.clone(),
+        })
+    }
+}

@@ -1,0 +1,116 @@
+//! The binaries as they are released: static, stripped, each built by itself.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context as _;
+use keyside_harness::tools;
+
+use crate::shell;
+
+/// A built binary.
+pub(crate) struct Binary {
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: u64,
+}
+
+/// Builds one package's binary of the same name. One package at a time, because cargo unites the features of all
+/// packages that it builds in one call: the agent would grow by what only the injector needs.
+pub(crate) fn build(package: &str) -> anyhow::Result<Binary> {
+    let root = tools::root()?;
+    let host = host()?;
+    let config = format!("target.{host}.rustflags=[\"-C\",\"target-feature=+crt-static\"]");
+    let mut command = shell::cargo(["build", "--release", "--locked", "--quiet"])?;
+    command.args(["--package", package, "--target", &host, "--config", &config]);
+    command.arg("--target-dir").arg(root.join("target"));
+    // These would override the flags above.
+    command
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    shell::run(&mut command)?;
+    let path = root
+        .join("target")
+        .join(&host)
+        .join("release")
+        .join(package);
+    let bytes = path
+        .metadata()
+        .with_context(|| format!("find {}", path.display()))?
+        .len();
+    check(&path)?;
+    Ok(Binary { path, bytes })
+}
+
+fn host() -> anyhow::Result<String> {
+    let text = shell::output(Command::new("rustc").arg("--version").arg("--verbose"))?;
+    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("rustc does not name its host")?.to_owned())
+}
+
+/// Fails unless the file is what an image `FROM scratch` needs.
+fn check(path: &Path) -> anyhow::Result<()> {
+    let file = std::fs::read(path)?;
+    let elf = Elf(&file);
+    let name = path.display();
+    anyhow::ensure!(
+        elf.is_static().with_context(|| format!("read {name}"))?,
+        "{name} needs a dynamic loader"
+    );
+    anyhow::ensure!(
+        elf.is_stripped().with_context(|| format!("read {name}"))?,
+        "{name} has a symbol table"
+    );
+    Ok(())
+}
+
+/// As much of a 64-bit little-endian ELF file as it takes to tell its kind (System V ABI, "Object Files").
+struct Elf<'a>(&'a [u8]);
+
+impl Elf<'_> {
+    const PT_INTERP: u64 = 3;
+    const SHT_SYMTAB: u64 = 2;
+
+    fn is_static(&self) -> Option<bool> {
+        let (start, size, count) = (
+            self.number(32, 8)?,
+            self.number(54, 2)?,
+            self.number(56, 2)?,
+        );
+        let mut kinds = (0..count).map(|index| self.number(start + index * size, 4));
+        kinds.try_fold(true, |found, kind| Some(found && kind? != Self::PT_INTERP))
+    }
+
+    fn is_stripped(&self) -> Option<bool> {
+        let (start, size, count) = (
+            self.number(40, 8)?,
+            self.number(58, 2)?,
+            self.number(60, 2)?,
+        );
+        let mut kinds = (0..count).map(|index| self.number(start + index * size + 4, 4));
+        kinds.try_fold(true, |found, kind| Some(found && kind? != Self::SHT_SYMTAB))
+    }
+
+    fn number(&self, offset: u64, size: usize) -> Option<u64> {
+        let start = usize::try_from(offset).ok()?;
+        let bytes = self.0.get(start..start.checked_add(size)?)?;
+        Some(
+            bytes
+                .iter()
+                .rev()
+                .fold(0, |number, byte| number << 8 | u64::from(*byte)),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_binary_is_neither_static_nor_stripped() {
+        let file = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        assert_eq!(Elf(&file).is_static(), Some(false));
+        assert_eq!(Elf(&file).is_stripped(), Some(false));
+        assert_eq!(Elf(b"\x7fELF").is_static(), None);
+    }
+}
