@@ -5,10 +5,16 @@
 //! Invariant: no I/O, no clock, no chance: the same request and defaults give the same verdict, byte for byte.
 //! Invariant: admitting the patched pod again gives an empty patch.
 
+use k8s_openapi::api::core::v1::Pod;
 use keyside_config::model::{LogFormat, LogLevel};
 use serde_json::Value;
 
-use crate::inject::patch::Operation;
+use crate::annotation::{self, Annotations, printable};
+use crate::inject::{self, patch};
+use patch::Operation;
+
+/// Where the cluster's own pods run, which nothing may keep from starting.
+const SYSTEM_NAMESPACES: [&str; 2] = ["kube-system", "kube-public"];
 
 /// What the operator of this installation chose; a pod's annotations come on top.
 #[derive(Clone, Debug)]
@@ -104,10 +110,112 @@ pub(crate) enum Verdict {
 }
 
 /// Decides about one request.
-pub(crate) fn admit(request: &Request, _defaults: &Defaults) -> Verdict {
-    Verdict::Untouched {
-        why: format!("operation {}", request.operation),
-        warnings: Vec::new(),
-        audit: Vec::new(),
+pub(crate) fn admit(request: &Request, defaults: &Defaults) -> Verdict {
+    if request.operation != "CREATE" {
+        return untouched(format!("operation is {}", printable(request.operation)));
+    }
+    let annotations = annotations(request.pod);
+    match annotation::wanted(&annotations) {
+        Ok(false) => {
+            return untouched("not annotated with keyside.dev/inject: \"true\"".to_owned());
+        }
+        Err(error) => return denied(&error, &annotations),
+        Ok(true) => {}
+    }
+    if let Some(why) = exempt(request, &annotations, defaults) {
+        return exempted(why);
+    }
+    match inject(request.pod, &annotations, defaults) {
+        Ok(verdict) => verdict,
+        Err(error) => denied(error.as_ref(), &annotations),
     }
 }
+
+/// The annotations of a pod that need not be readable otherwise.
+fn annotations(pod: &Value) -> Annotations {
+    let found = pod
+        .pointer("/metadata/annotations")
+        .and_then(Value::as_object);
+    found
+        .into_iter()
+        .flatten()
+        .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+        .collect()
+}
+
+/// Why a pod is left alone although it asks.
+fn exempt(request: &Request, annotations: &Annotations, defaults: &Defaults) -> Option<String> {
+    let namespace = request.namespace;
+    if SYSTEM_NAMESPACES.contains(&namespace) {
+        return Some(format!(
+            "Keyside does not inject into namespace {namespace}"
+        ));
+    }
+    if defaults.own_namespace.as_deref() == Some(namespace) {
+        return Some(format!(
+            "Keyside does not inject into its own namespace, {namespace}"
+        ));
+    }
+    // The kubelet's copy of a pod that already runs, which must stay what it is.
+    annotations
+        .contains_key("kubernetes.io/config.mirror")
+        .then(|| "Keyside cannot inject into a static pod".to_owned())
+}
+
+fn inject(
+    json: &Value,
+    annotations: &Annotations,
+    defaults: &Defaults,
+) -> Result<Verdict, Box<dyn std::error::Error>> {
+    let (injection, mut warnings) = annotation::read(annotations, defaults)?;
+    let pod: Pod = serde_json::from_value(json.clone())
+        .map_err(|error| Unreadable(printable(&error.to_string())))?;
+    let injected = inject::apply(&pod, json, annotations, &injection)?;
+    warnings.extend(injected.warnings);
+    let mut audit = audit("injected");
+    audit.push(("config-hash".to_owned(), injected.config_hash));
+    Ok(Verdict::Patched {
+        patch: patch::diff(json, &injected.pod),
+        warnings,
+        audit,
+        pod: injected.pod,
+    })
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("this is not a pod that Kubernetes would take: {0}")]
+struct Unreadable(String);
+
+fn untouched(why: String) -> Verdict {
+    Verdict::Untouched {
+        why,
+        warnings: Vec::new(),
+        audit: audit("untouched"),
+    }
+}
+
+fn exempted(why: String) -> Verdict {
+    Verdict::Untouched {
+        warnings: vec![format!("{why}; the pod is created without the agent")],
+        why,
+        audit: audit("untouched"),
+    }
+}
+
+fn denied(error: &dyn std::error::Error, annotations: &Annotations) -> Verdict {
+    Verdict::Denied {
+        message: error.to_string(),
+        warnings: annotation::warnings(annotations),
+        audit: audit("denied"),
+    }
+}
+
+fn audit(decision: &str) -> Vec<(String, String)> {
+    vec![
+        ("decision".to_owned(), decision.to_owned()),
+        ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+    ]
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,279 @@
-//! What injection adds to a pod.
+//! What injection adds to a pod: volumes, the agent's container, mounts, environment, annotations.
+//!
+//! ```text
+//! Injection, Pod → containers (which, where) → agent_config → volumes, environment, agent → the edited JSON
+//! ```
+//!
+//! Invariant: pure. The pod is read typed and edited as JSON, so that fields which the types do not know survive.
+//! Invariant: injecting an injected pod changes nothing. What someone else changed about our container stays.
 
+pub(crate) mod agent;
+pub(crate) mod agent_config;
+pub(crate) mod containers;
+pub(crate) mod environment;
+pub(crate) mod fingerprint;
+pub(crate) mod identity;
+pub(crate) mod mesh;
+pub(crate) mod names;
 pub(crate) mod patch;
+pub(crate) mod quantity;
+pub(crate) mod resources;
+pub(crate) mod volumes;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use keyside_config::model::auto_auth::Login;
+use keyside_config::model::vault::Vault;
+use keyside_config::model::{AttachToken, LogFormat, LogLevel, Mode};
+use serde_json::{Map, Value, json};
+
+use crate::annotation::{Annotations, key};
+use containers::Chosen;
+use quantity::Quantity;
+
+/// What a pod asks for, with the installation's defaults filled in.
+#[derive(Clone, Debug)]
+pub(crate) struct Injection {
+    pub vault: Vault,
+    pub login: Login,
+    pub mount_path: String,
+    pub service_account: ServiceAccountToken,
+    /// The containers that get mount and environment; absent means all.
+    pub containers: Option<Vec<String>>,
+    pub token: Option<TokenFile>,
+    pub proxy: Option<Proxy>,
+    pub log_level: LogLevel,
+    pub log_format: LogFormat,
+    pub agent: Agent,
+}
+
+/// The projected service-account token.
+#[derive(Clone, Debug)]
+pub(crate) struct ServiceAccountToken {
+    /// The API server's own where absent.
+    pub audience: Option<String>,
+    pub expiration_seconds: u64,
+}
+
+/// The file that holds the Vault token.
+#[derive(Clone, Debug)]
+pub(crate) struct TokenFile {
+    pub path: PathBuf,
+    /// Chosen by who has to read it where absent.
+    pub mode: Option<Mode>,
+}
+
+/// The caching proxy.
+#[derive(Clone, Debug)]
+pub(crate) struct Proxy {
+    pub port: Port,
+    /// Whether there is a Unix socket.
+    pub socket: bool,
+    pub attach: AttachToken,
+    pub require_header: bool,
+}
+
+/// The proxy's TCP port on the pod's loopback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Port {
+    /// Nothing was said: the usual one, where TCP is safe.
+    Default,
+    /// This one, or the pod is refused.
+    Asked(u16),
+    /// The Unix socket only.
+    None,
+}
+
+/// The agent's container, as far as a pod may shape it.
+#[derive(Clone, Debug)]
+pub(crate) struct Agent {
+    pub image: String,
+    pub user: Option<u32>,
+    pub group: Option<u32>,
+    pub cpu_request: Option<Quantity>,
+    pub cpu_limit: Option<Quantity>,
+    pub memory_request: Option<Quantity>,
+    pub memory_limit: Option<Quantity>,
+}
+
+/// Why a pod cannot be injected as it asks.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(
+        "the pod is for Windows nodes, where the agent does not run; remove keyside.dev/inject"
+    )]
+    Windows,
+    #[error("annotation keyside.dev/containers: this pod has no container \"{name}\"; allowed: {}", .known.join(", "))]
+    UnknownContainer { name: String, known: Vec<String> },
+    #[error(
+        "annotation keyside.dev/containers: init container \"{name}\" runs before the agent, because the mesh's proxy \
+         has to start first; allowed: {}", .known.join(", ")
+    )]
+    BeforeAgent { name: String, known: Vec<String> },
+    #[error(
+        "annotation keyside.dev/proxy-port: read \"{port}\", but the pod is hostNetwork, where every process of the \
+         node could use its Vault token; allowed: none (the Unix socket), or leave it away"
+    )]
+    HostNetworkPort { port: u16 },
+    #[error(
+        "annotation keyside.dev/proxy-port: read \"{port}\", but keyside.dev/containers leaves out containers, and all \
+         containers of a pod share its ports; allowed: none (the Unix socket), or leave it away"
+    )]
+    SharedPort { port: u16 },
+    #[error(
+        "annotation keyside.dev/proxy-socket: read \"false\", but {because}, so that the proxy is the Unix socket only; \
+         allowed: true, or keyside.dev/proxy false"
+    )]
+    NoSocket { because: &'static str },
+    #[error(
+        "a container named \"keyside-agent\" is there already and is not what these annotations gave; remove or rename \
+         it (and, where the pod was injected before, what else Keyside added to it)"
+    )]
+    ContainerTaken,
+    #[error("a volume named \"{name}\" is there already; Keyside needs this name: rename it")]
+    VolumeTaken { name: String },
+    #[error(
+        "container \"{container}\" already mounts volume \"{volume}\" at /keyside, where Keyside's own volume goes"
+    )]
+    MountTaken { container: String, volume: String },
+}
+
+/// The pod with all that it asked for in it.
+#[derive(Debug)]
+pub(crate) struct Injected {
+    pub pod: Value,
+    pub warnings: Vec<String>,
+    /// See [`fingerprint::hash`].
+    pub config_hash: String,
+}
+
+/// Injects the agent into `json`, which `pod` was read from.
+pub(crate) fn apply(
+    pod: &Pod,
+    json: &Value,
+    annotations: &Annotations,
+    injection: &Injection,
+) -> Result<Injected, Error> {
+    let no_spec = PodSpec::default();
+    let spec = pod.spec.as_ref().unwrap_or(&no_spec);
+    refuse_windows(spec)?;
+    let mut edited = json.clone();
+    let (config, chosen) = if let Some((index, config)) = fingerprint::own_agent(spec, annotations)?
+    {
+        (config, containers::choose(spec, index + 1, injection)?)
+    } else {
+        add_agent(pod, spec, &mut edited, injection)?
+    };
+    volumes::complete(list(&mut edited, "volumes"), &injection.service_account);
+    let mesh = mesh::warning(spec, annotations, &injection.vault.address);
+    let mut warnings = Vec::from_iter(mesh);
+    let address = environment::address(&config);
+    for (kind, name) in &chosen.containers {
+        if let Some(container) = find(list(&mut edited, kind.field()), name) {
+            warnings.extend(complete(container, name, address.as_deref())?);
+        }
+    }
+    let config_hash = fingerprint::hash(&config, annotations);
+    annotate(&mut edited, &config_hash);
+    Ok(Injected {
+        pod: edited,
+        warnings,
+        config_hash,
+    })
+}
+
+/// Adds the agent's container to a pod that has none. Returns its configuration, and whom it is for.
+fn add_agent(
+    pod: &Pod,
+    spec: &PodSpec,
+    edited: &mut Value,
+    injection: &Injection,
+) -> Result<(String, Chosen), Error> {
+    volumes::refuse_taken(spec)?;
+    let index = containers::position(spec);
+    let chosen = containers::choose(spec, index, injection)?;
+    let config = agent_config::text(&agent_config::build(spec, &chosen, injection)?);
+    let container = agent::container(pod, &chosen, injection, &config);
+    let inits = list(edited, "initContainers");
+    inits.insert(index.min(inits.len()), container);
+    Ok((config, chosen))
+}
+
+fn refuse_windows(spec: &PodSpec) -> Result<(), Error> {
+    let by_name = spec.os.as_ref().is_some_and(|os| os.name == "windows");
+    let by_node = spec
+        .node_selector
+        .as_ref()
+        .and_then(|labels| labels.get("kubernetes.io/os"))
+        .is_some_and(|os| os == "windows");
+    if by_name || by_node {
+        return Err(Error::Windows);
+    }
+    Ok(())
+}
+
+/// Gives an application's container its mount and environment; one that has the mount already is complete.
+fn complete(
+    container: &mut Value,
+    name: &str,
+    address: Option<&str>,
+) -> Result<Option<String>, Error> {
+    if !volumes::mount(container, name)? {
+        return Ok(None);
+    }
+    Ok(address.and_then(|address| environment::add(container, name, address)))
+}
+
+fn annotate(pod: &mut Value, config_hash: &str) {
+    let metadata = object(pod, "metadata");
+    let annotations = object(metadata, "annotations");
+    for (key, value) in [
+        (key::STATUS, "injected"),
+        (key::VERSION, env!("CARGO_PKG_VERSION")),
+        (key::CONFIG_HASH, config_hash),
+    ] {
+        if let Some(annotations) = annotations.as_object_mut() {
+            annotations.insert(key.to_owned(), json!(value));
+        }
+    }
+}
+
+/// The object at `key`, made where it is absent.
+fn object<'a>(value: &'a mut Value, key: &str) -> &'a mut Value {
+    let member = member(value, key);
+    if !member.is_object() {
+        *member = Value::Object(Map::new());
+    }
+    member
+}
+
+/// The list at `key` of the pod's `spec`, made where it is absent.
+fn list<'a>(pod: &'a mut Value, key: &str) -> &'a mut Vec<Value> {
+    array(member(pod, "spec"), key)
+}
+
+/// The list at `key`, made where it is absent.
+fn array<'a>(value: &'a mut Value, key: &str) -> &'a mut Vec<Value> {
+    let member = member(value, key);
+    if !member.is_array() {
+        *member = json!([]);
+    }
+    member.as_array_mut().expect("made one above")
+}
+
+fn member<'a>(value: &'a mut Value, key: &str) -> &'a mut Value {
+    if !value.is_object() {
+        *value = json!({});
+    }
+    let members = value.as_object_mut().expect("made one above");
+    members.entry(key).or_insert(Value::Null)
+}
+
+fn find<'a>(list: &'a mut [Value], name: &str) -> Option<&'a mut Value> {
+    list.iter_mut()
+        .find(|element| element.get("name").and_then(Value::as_str) == Some(name))
+}

@@ -1,0 +1,194 @@
+//! The keys below `keyside.dev/`: which there are, which come later, and which one a misspelt one was meant to be.
+
+/// In front of every key.
+pub(crate) const PREFIX: &str = "keyside.dev/";
+
+/// The prefixes of the injectors that Keyside takes over from.
+pub(crate) const PEER_PREFIXES: [&str; 2] = ["vault.hashicorp.com/", "openbao.org/"];
+
+/// What the injector itself writes onto the pod.
+pub(crate) const STATUS: &str = "keyside.dev/status";
+/// The injector's version.
+pub(crate) const VERSION: &str = "keyside.dev/version";
+/// See `inject::fingerprint`.
+pub(crate) const CONFIG_HASH: &str = "keyside.dev/config-hash";
+
+const WRITTEN_BY_US: [&str; 3] = ["status", "version", "config-hash"];
+
+const KNOWN: [&str; 28] = [
+    "inject",
+    "role",
+    "address",
+    "namespace",
+    "auth-method",
+    "auth-mount",
+    "audience",
+    "token-expiration",
+    "containers",
+    "token",
+    "token-path",
+    "token-mode",
+    "proxy",
+    "proxy-port",
+    "proxy-socket",
+    "proxy-token",
+    "proxy-require-header",
+    "log-level",
+    "log-format",
+    "run-as-user",
+    "run-as-group",
+    "image",
+    "cpu-request",
+    "cpu-limit",
+    "memory-request",
+    "memory-limit",
+    // Kept last: they are read, and accepted with the one value that this version has.
+    "profile",
+    "sidecar",
+];
+
+const LATER: [&str; 7] = [
+    "ca",
+    "tls-server-name",
+    "revoke-on-exit",
+    "cache-kv",
+    "metrics-port",
+    "client-rate-limit",
+    "start-timeout",
+];
+
+const LATER_FAMILIES: [&str; 8] = [
+    "auth-",
+    "env-",
+    "file-",
+    "format-",
+    "mode-",
+    "on-change-",
+    "secret-",
+    "template-",
+];
+
+/// What a key below the prefix is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It is read.
+    Known,
+    /// The injector writes it; what stands there already is not read.
+    WrittenByUs,
+    /// Keyside has it, but not in this version. Ignoring it could leave a pod without what it relies on.
+    Later {
+        /// A known key that is spelt nearly like it.
+        nearest: Option<&'static str>,
+    },
+    /// Keyside has no such key.
+    Unknown {
+        /// A known key that is spelt nearly like it.
+        nearest: Option<&'static str>,
+    },
+}
+
+/// Tells what `key`, without its prefix, is.
+pub(crate) fn kind(key: &str) -> Kind {
+    if KNOWN.contains(&key) {
+        Kind::Known
+    } else if WRITTEN_BY_US.contains(&key) {
+        Kind::WrittenByUs
+    } else if LATER.contains(&key) || in_later_family(key) {
+        Kind::Later {
+            nearest: nearest(key, &KNOWN),
+        }
+    } else {
+        let candidates = || KNOWN.iter().chain(&LATER).copied();
+        Kind::Unknown {
+            nearest: nearest(key, &candidates().collect::<Vec<_>>()),
+        }
+    }
+}
+
+/// Whether a key, without its prefix, is something that the pod's author wrote.
+pub(crate) fn is_asked(key: &str) -> bool {
+    !WRITTEN_BY_US.contains(&key)
+}
+
+fn in_later_family(key: &str) -> bool {
+    LATER_FAMILIES
+        .iter()
+        .any(|family| key.len() > family.len() && key.starts_with(family))
+}
+
+/// The candidate with the fewest edits, where these are few beside its length.
+fn nearest(key: &str, candidates: &[&'static str]) -> Option<&'static str> {
+    // Kubernetes bounds a key's name to 63 characters; offline input need not keep to that.
+    if key.len() > 63 {
+        return None;
+    }
+    candidates
+        .iter()
+        .map(|candidate| (edits(key, candidate), *candidate))
+        .filter(|(edits, candidate)| *edits <= 1 + candidate.len() / 4)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// Levenshtein's distance: insertions, removals and exchanges of one character.
+fn edits(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (line, a) in left.chars().enumerate() {
+        let mut diagonal = line;
+        let mut before = line + 1;
+        let mut next = vec![before];
+        for (b, above) in right.iter().zip(row.iter().skip(1)) {
+            let here = (diagonal + usize::from(a != *b))
+                .min(above + 1)
+                .min(before + 1);
+            diagonal = *above;
+            before = here;
+            next.push(here);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_edits() {
+        for (left, right, expected) in [
+            ("", "", 0),
+            ("", "abc", 3),
+            ("abc", "", 3),
+            ("roll", "role", 1),
+            ("kitten", "sitting", 3),
+            ("token_mode", "token-mode", 1),
+        ] {
+            assert_eq!(edits(left, right), expected, "{left} {right}");
+        }
+    }
+
+    #[test]
+    fn tells_what_a_key_is() {
+        let unknown = |nearest| Kind::Unknown { nearest };
+        let later = |nearest| Kind::Later { nearest };
+        for (key, expected) in [
+            ("role", Kind::Known),
+            ("status", Kind::WrittenByUs),
+            ("roll", unknown(Some("role"))),
+            ("Role", unknown(Some("role"))),
+            ("tokn-path", unknown(Some("token-path"))),
+            ("proxyport", unknown(Some("proxy-port"))),
+            ("revoke-onexit", unknown(Some("revoke-on-exit"))),
+            ("something-else", unknown(None)),
+            ("", unknown(None)),
+            ("secret-db", later(None)),
+            ("secret-", unknown(None)),
+            ("auth-moutn", later(Some("auth-mount"))),
+            ("ca", later(None)),
+        ] {
+            assert_eq!(kind(key), expected, "{key}");
+        }
+    }
+}

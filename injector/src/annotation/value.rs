@@ -1,0 +1,274 @@
+//! One annotation's value → a typed one, or the sentence that says what is allowed.
+//!
+//! Invariant: nothing is guessed. An empty value is no value, spaces and capitals are not repaired, and a number
+//! with anything behind it is not a number.
+
+use std::path::{Component, Path, PathBuf};
+
+use keyside_config::model::listener::HostPort;
+use keyside_config::model::vault::Address;
+use keyside_config::model::{AttachToken, LogFormat, LogLevel, Mode};
+
+use crate::inject::Port;
+use crate::inject::names;
+use crate::inject::quantity::Quantity;
+
+/// What is allowed, to stand behind "allowed: ".
+pub(crate) type Allowed = &'static str;
+
+/// Longest text that goes into the agent's configuration; Vault's own names are far shorter.
+const MAX_TEXT: usize = 512;
+
+pub(crate) fn boolean(value: &str) -> Result<bool, Allowed> {
+    match value {
+        "true" | "t" | "1" => Ok(true),
+        "false" | "f" | "0" => Ok(false),
+        _ => Err("true or false"),
+    }
+}
+
+/// A text of one line.
+pub(crate) fn text(value: &str) -> Result<String, Allowed> {
+    let plain = !value.is_empty()
+        && value.len() <= MAX_TEXT
+        && value.trim() == value
+        && !value.contains(char::is_control);
+    plain
+        .then(|| value.to_owned())
+        .ok_or("1 to 512 bytes of text without control characters or space around it")
+}
+
+/// A Vault namespace, without slashes at its ends.
+pub(crate) fn namespace(value: &str) -> Result<String, Allowed> {
+    let allowed = "a namespace of Vault such as team/shop";
+    let name = value.strip_suffix('/').unwrap_or(value);
+    path_segments(name).ok_or(allowed)
+}
+
+/// Where an auth method is mounted.
+pub(crate) fn auth_mount(value: &str) -> Result<String, Allowed> {
+    let allowed = "auth/ and the path of the auth method, such as auth/kubernetes";
+    let mount = value.strip_suffix('/').unwrap_or(value);
+    let path = mount.strip_prefix("auth/").ok_or(allowed)?;
+    path_segments(path).ok_or(allowed)?;
+    Ok(mount.to_owned())
+}
+
+fn path_segments(path: &str) -> Option<String> {
+    let sound = path.len() <= MAX_TEXT
+        && path.split('/').all(|segment| {
+            !matches!(segment, "" | "." | "..")
+                && segment
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte))
+        });
+    sound.then(|| path.to_owned())
+}
+
+pub(crate) fn address(value: &str) -> Result<Address, Allowed> {
+    let allowed = "http://HOST[:PORT][/PATH], https://HOST[:PORT][/PATH] or unix:///PATH, without user, query or fragment";
+    parse_address(value).ok_or(allowed)
+}
+
+fn parse_address(value: &str) -> Option<Address> {
+    let graphic = value.len() <= MAX_TEXT && value.bytes().all(|byte| byte.is_ascii_graphic());
+    if !graphic || value.contains(['?', '#', '@', '\\', '%']) {
+        return None;
+    }
+    let (scheme, rest) = value.split_once("://")?;
+    let (tls, port) = match scheme {
+        "unix" => return absolute(rest).map(Address::Unix),
+        "http" => (false, 80),
+        "https" => (true, 443),
+        _ => return None,
+    };
+    let (authority, path) = rest
+        .find('/')
+        .and_then(|slash| rest.split_at_checked(slash))
+        .unwrap_or((rest, ""));
+    let prefix = path.trim_end_matches('/');
+    if !prefix.is_empty() {
+        path_segments(prefix.strip_prefix('/')?)?;
+    }
+    Some(Address::Tcp {
+        tls,
+        at: host_port(authority, port)?,
+        prefix: prefix.to_owned(),
+    })
+}
+
+fn host_port(authority: &str, default: u16) -> Option<HostPort> {
+    let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
+        let (host, port) = rest.split_once(']')?;
+        host.parse::<std::net::Ipv6Addr>().ok()?;
+        (host, port)
+    } else {
+        let end = authority.find(':').unwrap_or(authority.len());
+        let (host, port) = authority.split_at_checked(end)?;
+        let name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        (!host.is_empty() && host.bytes().all(name)).then_some(())?;
+        (host, port)
+    };
+    let port = match port.strip_prefix(':') {
+        Some(port) => number(port, 1, u16::MAX.into())?.try_into().ok()?,
+        None => port.is_empty().then_some(default)?,
+    };
+    Some(HostPort {
+        host: host.to_owned(),
+        port,
+    })
+}
+
+fn absolute(path: &str) -> Option<PathBuf> {
+    let path = Path::new(path);
+    let sound = path.is_absolute()
+        && path.file_name().is_some()
+        && path
+            .components()
+            .all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+    sound.then(|| path.to_owned())
+}
+
+/// A number in decimal digits alone, between `least` and `most`.
+fn number(value: &str, least: u64, most: u64) -> Option<u64> {
+    let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    let number = digits.then(|| value.parse().ok())??;
+    (least..=most).contains(&number).then_some(number)
+}
+
+/// How long the service-account token is to live, in seconds: what the API server accepts.
+pub(crate) fn token_expiration(value: &str) -> Result<u64, Allowed> {
+    let allowed = "10m to 8760h, such as 3600s";
+    let seconds = seconds(value).ok_or(allowed)?;
+    (600..=8760 * 3600)
+        .contains(&seconds)
+        .then_some(seconds)
+        .ok_or(allowed)
+}
+
+/// Hours, minutes and seconds, each at most once and in this order, as in `1h30m`.
+fn seconds(value: &str) -> Option<u64> {
+    let mut rest = value;
+    let mut total = 0;
+    for (unit, factor) in [('h', 3600), ('m', 60), ('s', 1)] {
+        if let Some((count, after)) = rest.split_once(unit) {
+            total += number(count, 0, 1 << 32)? * factor;
+            rest = after;
+        }
+    }
+    (rest.is_empty() && !value.is_empty()).then_some(total)
+}
+
+/// Container names, separated by commas; spaces around them do not matter.
+pub(crate) fn containers(value: &str) -> Result<Vec<String>, Allowed> {
+    let names: Vec<String> = value
+        .split(',')
+        .map(|name| name.trim().to_owned())
+        .collect();
+    let is_name = |name: &String| {
+        let label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        (1..=63).contains(&name.len()) && name.bytes().all(label)
+    };
+    if !names.iter().all(is_name) {
+        return Err("names of containers of this pod, separated by commas");
+    }
+    Ok(names)
+}
+
+/// The token file: directly in the shared volume, where the agent need not make folders.
+pub(crate) fn token_path(value: &str) -> Result<PathBuf, Allowed> {
+    let allowed = "a file directly in /keyside, such as /keyside/token";
+    let name = value
+        .strip_prefix(names::SHARED_PATH)
+        .and_then(|rest| rest.strip_prefix('/'))
+        .ok_or(allowed)?;
+    let sound = !matches!(name, "" | "." | "..")
+        && name.len() <= 200
+        && !names::SHARED_ENTRIES.contains(&name)
+        && !name.contains(|c: char| c == '/' || c.is_control());
+    sound.then(|| PathBuf::from(value)).ok_or(allowed)
+}
+
+pub(crate) fn mode(value: &str) -> Result<Mode, Allowed> {
+    let allowed = "an octal mode of three or four digits up to 0777, such as 0640";
+    let octal = (3..=4).contains(&value.len()) && value.bytes().all(|b| (b'0'..=b'7').contains(&b));
+    let mode = octal
+        .then(|| u32::from_str_radix(value, 8).ok())
+        .flatten()
+        .ok_or(allowed)?;
+    (mode <= 0o777).then_some(Mode(mode)).ok_or(allowed)
+}
+
+/// Ports below 1024 need a capability that the agent does not have.
+pub(crate) fn proxy_port(value: &str) -> Result<Port, Allowed> {
+    if value == "none" {
+        return Ok(Port::None);
+    }
+    number(value, 1024, u16::MAX.into())
+        .and_then(|port| u16::try_from(port).ok())
+        .map(Port::Asked)
+        .ok_or("a port from 1024 to 65535, or none")
+}
+
+pub(crate) fn attach_token(value: &str) -> Result<AttachToken, Allowed> {
+    match value {
+        "force" => Ok(AttachToken::Force),
+        _ => match boolean(value) {
+            Ok(true) => Ok(AttachToken::WhereAbsent),
+            Ok(false) => Ok(AttachToken::Never),
+            Err(_) => Err("true, false or force"),
+        },
+    }
+}
+
+/// The levels as the agent's own configuration spells them.
+pub(crate) fn log_level(value: &str) -> Result<LogLevel, Allowed> {
+    match value {
+        "trace" => Ok(LogLevel::Trace),
+        "debug" => Ok(LogLevel::Debug),
+        "info" | "notice" => Ok(LogLevel::Info),
+        "warn" | "warning" => Ok(LogLevel::Warn),
+        "error" | "err" => Ok(LogLevel::Error),
+        _ => Err("trace, debug, info, warn or error"),
+    }
+}
+
+pub(crate) fn log_format(value: &str) -> Result<LogFormat, Allowed> {
+    match value {
+        "standard" | "text" => Ok(LogFormat::Standard),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("standard or json"),
+    }
+}
+
+/// A numeric user or group. Not 0: the container runs with `runAsNonRoot`.
+pub(crate) fn id(value: &str) -> Result<u32, Allowed> {
+    number(value, 1, 0x7fff_ffff)
+        .and_then(|id| u32::try_from(id).ok())
+        .ok_or("a number from 1 to 2147483647")
+}
+
+pub(crate) fn image(value: &str) -> Result<String, Allowed> {
+    let sound = value.len() <= MAX_TEXT
+        && value.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && value
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-/:@".contains(&byte));
+    sound
+        .then(|| value.to_owned())
+        .ok_or("an image's name, such as registry.example/keyside-agent:1.0")
+}
+
+pub(crate) fn quantity(value: &str) -> Result<Quantity, Allowed> {
+    Quantity::parse(value)
+        .filter(|quantity| !quantity.is_zero())
+        .ok_or("a quantity above zero, such as 10m or 64Mi")
+}
+
+/// The only value that this version has for a key.
+pub(crate) fn only(value: &str, known: &'static str) -> Result<(), Allowed> {
+    (value == known).then_some(()).ok_or(known)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,44 @@
+//! The agent's container.
+
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::{Value, json};
+
+use super::containers::Chosen;
+use super::{Injection, identity, names, resources};
+
+/// The native sidecar, with the startup probe that holds everything behind it until the token is there.
+///
+/// The probe's threshold is the largest there is: a Vault that is away must not restart the agent, which would lose
+/// its backoff. There is no other probe and no hook: what serves or fails later is the agent's to mend.
+pub(crate) fn container(pod: &Pod, chosen: &Chosen, injection: &Injection, config: &str) -> Value {
+    let (user, group) = identity::of_agent(pod, chosen, &injection.agent);
+    json!({
+        "name": names::CONTAINER,
+        "image": injection.agent.image,
+        "env": [{ "name": names::CONFIG_VARIABLE, "value": config }],
+        "resources": resources::requirements(pod, &injection.agent),
+        "restartPolicy": "Always",
+        "securityContext": {
+            "allowPrivilegeEscalation": false,
+            "capabilities": { "drop": ["ALL"] },
+            "readOnlyRootFilesystem": true,
+            "runAsGroup": group,
+            "runAsNonRoot": true,
+            "runAsUser": user,
+            "seccompProfile": { "type": "RuntimeDefault" },
+        },
+        "startupProbe": {
+            "exec": { "command": [names::BINARY, "probe", "startup"] },
+            "failureThreshold": i32::MAX,
+            "periodSeconds": 1,
+            "timeoutSeconds": 5,
+        },
+        // The last lines of a container that failed show up in `kubectl describe`.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [
+            { "name": names::SHARED_VOLUME, "mountPath": names::SHARED_PATH },
+            { "name": names::RUN_VOLUME, "mountPath": names::RUN_PATH },
+            { "name": names::TOKEN_VOLUME, "mountPath": names::TOKEN_VOLUME_PATH, "readOnly": true },
+        ],
+    })
+}

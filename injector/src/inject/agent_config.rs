@@ -1,0 +1,145 @@
+//! The agent's configuration, from the agent's own types and never from strings: no value of an annotation can be
+//! more than the value of its field.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::PodSpec;
+use keyside_config::model::auto_auth::{AutoAuth, FileSink, Method, Sink};
+use keyside_config::model::listener::{Bind, HostPort, Listener, Role};
+use keyside_config::model::{Admin, AttachToken, Cache, Config, Mode};
+
+use super::containers::Chosen;
+use super::{Error, Injection, Port, Proxy, identity, names, resources};
+
+/// The agent's memory, in units of what the default limit of 64 MiB holds: 8 MiB of answers, 2,000 of them, and 256
+/// connections, beside 17 MiB of tmpfs and the agent itself.
+const MEMORY_UNIT: u64 = 64 << 20;
+const CACHE_BYTES: u64 = 8 << 20;
+const CACHE_ENTRIES: u64 = 2_000;
+const CONNECTIONS: u64 = 256;
+
+/// What the agent of this pod does.
+pub(crate) fn build(
+    spec: &PodSpec,
+    chosen: &Chosen,
+    injection: &Injection,
+) -> Result<Config, Error> {
+    let is_private = identity::is_readable_by_group(spec, chosen, &injection.agent);
+    let memory = resources::memory_limit(&injection.agent).units();
+    let mut config = Config {
+        vault: injection.vault.clone(),
+        auto_auth: Some(auto_auth(injection, is_private)),
+        admin: Some(Admin::default()),
+        log_level: injection.log_level,
+        log_format: injection.log_format,
+        ..Config::default()
+    };
+    if let Some(proxy) = &injection.proxy {
+        let port = port(spec, chosen, proxy)?;
+        config.cache = Some(Cache {
+            max_entries: share(memory, CACHE_ENTRIES),
+            max_bytes: share(memory, CACHE_BYTES),
+            ..Cache::default()
+        });
+        config.attach_token = proxy.attach;
+        config.listeners = listeners(proxy, port, is_private, share(memory, CONNECTIONS));
+    } else {
+        config.attach_token = AttachToken::Never;
+    }
+    Ok(config)
+}
+
+/// The configuration as the value of an environment variable.
+///
+/// The kubelet replaces `$(NAME)` and `$$` in such a value. JSON has another way to write a dollar sign, which stands
+/// only inside its strings.
+pub(crate) fn text(config: &Config) -> String {
+    config.to_json().replace('$', "\\u0024")
+}
+
+fn auto_auth(injection: &Injection, is_private: bool) -> AutoAuth {
+    let sinks = injection.token.iter().map(|file| {
+        Sink::File(FileSink {
+            path: file.path.clone(),
+            mode: file
+                .mode
+                .unwrap_or(Mode(if is_private { 0o640 } else { 0o644 })),
+            owner: None,
+            group: None,
+        })
+    });
+    AutoAuth {
+        method: Method {
+            mount_path: injection.mount_path.clone(),
+            namespace: None,
+            min_backoff: Duration::from_secs(1),
+            max_backoff: Duration::from_mins(5),
+            // An injected agent never exits over a login.
+            exit_on_err: false,
+            login: injection.login.clone(),
+        },
+        sinks: sinks.collect(),
+    }
+}
+
+/// The TCP port, where TCP is safe: every container of the pod shares its loopback, and with `hostNetwork` every
+/// process of the node does.
+fn port(spec: &PodSpec, chosen: &Chosen, proxy: &Proxy) -> Result<Option<u16>, Error> {
+    let host_network = spec.host_network == Some(true);
+    let because = if host_network {
+        "the pod is hostNetwork"
+    } else {
+        "keyside.dev/containers leaves out containers"
+    };
+    match proxy.port {
+        Port::Asked(port) if host_network => Err(Error::HostNetworkPort { port }),
+        Port::Asked(port) if chosen.is_subset => Err(Error::SharedPort { port }),
+        Port::Asked(port) => Ok(Some(port)),
+        Port::None => Ok(None),
+        Port::Default if !host_network && !chosen.is_subset => Ok(Some(names::PROXY_PORT)),
+        Port::Default if proxy.socket => Ok(None),
+        Port::Default => Err(Error::NoSocket { because }),
+    }
+}
+
+fn listeners(
+    proxy: &Proxy,
+    port: Option<u16>,
+    is_private: bool,
+    max_connections: usize,
+) -> Vec<Listener> {
+    // Both loopback addresses, of which the agent skips one that the node does not have.
+    let tcp = port.map(|port| {
+        Bind::Tcp(HostPort {
+            host: "localhost".to_owned(),
+            port,
+        })
+    });
+    // Connecting needs the right to write.
+    let socket = proxy.socket.then(|| Bind::Unix {
+        path: PathBuf::from(names::PROXY_SOCKET),
+        mode: Some(Mode(if is_private { 0o660 } else { 0o666 })),
+        user: None,
+        group: None,
+    });
+    tcp.into_iter()
+        .chain(socket)
+        .map(|bind| Listener {
+            bind,
+            role: Role::Default,
+            require_request_header: proxy.require_header,
+            allowed_hosts: Vec::new(),
+            allow_forwarded: false,
+            max_connections,
+        })
+        .collect()
+}
+
+/// A bound in proportion to the memory limit, never zero.
+fn share(memory: u64, at_default: u64) -> usize {
+    let bound = u128::from(memory) * u128::from(at_default) / u128::from(MEMORY_UNIT);
+    usize::try_from(bound)
+        .unwrap_or(usize::MAX)
+        .clamp(1, 1 << 40)
+}

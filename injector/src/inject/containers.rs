@@ -1,0 +1,93 @@
+//! Where the agent goes, and which containers get its mount and environment.
+
+use k8s_openapi::api::core::v1::{Container, PodSpec};
+
+use super::{Error, Injection, mesh, names};
+
+/// Which of a pod's two lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Init,
+    Application,
+}
+
+impl Kind {
+    /// The field of `spec`.
+    pub(crate) fn field(self) -> &'static str {
+        match self {
+            Self::Init => "initContainers",
+            Self::Application => "containers",
+        }
+    }
+}
+
+/// The containers that get mount and environment.
+#[derive(Debug)]
+pub(crate) struct Chosen {
+    /// In the pod's order, by name.
+    pub containers: Vec<(Kind, String)>,
+    /// Whether containers that run beside the agent were left out.
+    pub is_subset: bool,
+}
+
+/// The agent's index among the init containers: the first, or right after the mesh's native proxy.
+pub(crate) fn position(spec: &PodSpec) -> usize {
+    inits(spec)
+        .iter()
+        .rposition(mesh::is_native_proxy)
+        .map_or(0, |proxy| proxy + 1)
+}
+
+/// The chosen ones among the containers that run beside the agent: init containers from `first` on, and all others.
+pub(crate) fn choose(spec: &PodSpec, first: usize, injection: &Injection) -> Result<Chosen, Error> {
+    let beside: Vec<(Kind, &str)> = inits(spec)
+        .iter()
+        .skip(first)
+        .map(|container| (Kind::Init, container.name.as_str()))
+        .chain(
+            spec.containers
+                .iter()
+                .map(|container| (Kind::Application, container.name.as_str())),
+        )
+        .collect();
+    if let Some(wanted) = &injection.containers {
+        refuse_unknown(wanted, &beside, inits(spec))?;
+    }
+    let is_wanted = |name: &str| {
+        injection
+            .containers
+            .as_ref()
+            .is_none_or(|wanted| wanted.iter().any(|wanted| wanted == name))
+    };
+    let containers: Vec<_> = beside
+        .iter()
+        .filter(|(_, name)| is_wanted(name))
+        .map(|(kind, name)| (*kind, (*name).to_owned()))
+        .collect();
+    Ok(Chosen {
+        is_subset: containers.len() < beside.len(),
+        containers,
+    })
+}
+
+fn refuse_unknown(
+    wanted: &[String],
+    beside: &[(Kind, &str)],
+    inits: &[Container],
+) -> Result<(), Error> {
+    let is_beside = |name: &str| beside.iter().any(|(_, beside)| *beside == name);
+    let Some(name) = wanted.iter().find(|name| !is_beside(name)).cloned() else {
+        return Ok(());
+    };
+    let known = beside.iter().map(|(_, name)| (*name).to_owned()).collect();
+    let is_before = name != names::CONTAINER && inits.iter().any(|init| init.name == name);
+    Err(if is_before {
+        Error::BeforeAgent { name, known }
+    } else {
+        Error::UnknownContainer { name, known }
+    })
+}
+
+fn inits(spec: &PodSpec) -> &[Container] {
+    spec.init_containers.as_deref().unwrap_or_default()
+}

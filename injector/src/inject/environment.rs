@@ -1,0 +1,53 @@
+//! The variables by which an application's Vault client finds the proxy.
+
+use serde_json::{Value, json};
+
+use super::array;
+
+/// Vault's and OpenBao's clients; the `AGENT` ones win over the others in both.
+const VARIABLES: [&str; 4] = [
+    "VAULT_ADDR",
+    "VAULT_AGENT_ADDR",
+    "BAO_ADDR",
+    "BAO_AGENT_ADDR",
+];
+
+/// Where the proxy of an agent with this configuration is reached: over TCP where it can be, else the Unix socket.
+///
+/// The text and not the type is read, because on a second pass the configuration is the one that the pod came with.
+pub(crate) fn address(config: &str) -> Option<String> {
+    let config: Value = serde_json::from_str(config).ok()?;
+    let listeners = config.get("listener")?.as_array()?;
+    let of_type = |wanted: &str| {
+        let is_wanted =
+            |listener: &&Value| listener.get("type").and_then(Value::as_str) == Some(wanted);
+        let listener = listeners.iter().find(is_wanted)?;
+        listener.get("address")?.as_str()
+    };
+    let tcp = of_type("tcp").and_then(|address| address.rsplit_once(':'));
+    tcp.map(|(_, port)| format!("http://127.0.0.1:{port}"))
+        .or_else(|| of_type("unix").map(|path| format!("unix://{path}")))
+}
+
+/// Adds the variables, unless the container chose an address itself: then all are left alone, and a warning says so.
+///
+/// Adding the rest would overrule that choice, since clients prefer `VAULT_AGENT_ADDR` to `VAULT_ADDR` and OpenBao's
+/// prefer `BAO_ADDR` to both. What comes by `envFrom` cannot be seen here and is overruled, as by any variable that
+/// is named.
+pub(crate) fn add(container: &mut Value, name: &str, address: &str) -> Option<String> {
+    let variables = array(container, "env");
+    let chosen = variables.iter().find_map(|variable| {
+        let set = variable.get("name")?.as_str()?;
+        VARIABLES.contains(&set).then(|| set.to_owned())
+    });
+    if let Some(set) = chosen {
+        return Some(format!(
+            "container \"{name}\" sets {set} itself and keeps it: it reaches the agent's proxy only at {address} by \
+             its own choice"
+        ));
+    }
+    for name in VARIABLES {
+        variables.push(json!({ "name": name, "value": address }));
+    }
+    None
+}

@@ -1,0 +1,107 @@
+//! What the agent's container asks of the node.
+
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, ResourceRequirements};
+use serde_json::{Map, Value, json};
+
+use super::Agent;
+use super::quantity::Quantity;
+
+/// The least memory limit, in bytes: the tmpfs at `/keyside` may hold 16 MiB, and the agent lives beside it.
+pub(crate) const LEAST_MEMORY: u64 = 32 << 20;
+
+const CPU_REQUEST: &str = "5m";
+const MEMORY_REQUEST: &str = "16Mi";
+const MEMORY_LIMIT: &str = "64Mi";
+
+/// A hard ceiling, unlike a request, is felt: with 5m the proxy would answer within its first half millisecond of
+/// every 100 and then stand still.
+const GUARANTEED_CPU: &str = "50m";
+
+/// The memory limit, which bounds the cache too.
+pub(crate) fn memory_limit(agent: &Agent) -> Quantity {
+    agent
+        .memory_limit
+        .clone()
+        .unwrap_or_else(|| amount(MEMORY_LIMIT))
+}
+
+/// `resources` of the agent's container.
+///
+/// There is no CPU limit unless asked for: it would slow a login down and save nothing. A pod whose other
+/// containers make it `Guaranteed` stays so: there requests equal limits.
+pub(crate) fn requirements(pod: &Pod, agent: &Agent) -> Value {
+    let text = |quantity: &Option<Quantity>, default: &str| {
+        quantity.as_ref().map_or(default, Quantity::text).to_owned()
+    };
+    let memory = text(&agent.memory_limit, MEMORY_LIMIT);
+    if is_guaranteed(pod) {
+        let cpu = agent
+            .cpu_limit
+            .clone()
+            .or_else(|| agent.cpu_request.clone());
+        let amounts = json!({ "cpu": text(&cpu, GUARANTEED_CPU), "memory": memory });
+        return json!({ "limits": amounts, "requests": amounts });
+    }
+    let mut limits = Map::new();
+    if let Some(cpu) = &agent.cpu_limit {
+        limits.insert("cpu".to_owned(), cpu.text().into());
+    }
+    limits.insert("memory".to_owned(), memory.into());
+    // A request above its limit would be refused.
+    let default_cpu = agent.cpu_limit.clone().map_or_else(
+        || CPU_REQUEST.to_owned(),
+        |limit| limit.min(amount(CPU_REQUEST)).text().to_owned(),
+    );
+    let requests = json!({
+        "cpu": text(&agent.cpu_request, &default_cpu),
+        "memory": text(&agent.memory_request, MEMORY_REQUEST),
+    });
+    json!({ "limits": limits, "requests": requests })
+}
+
+fn amount(text: &str) -> Quantity {
+    Quantity::parse(text).expect("a constant of this file, which the tests read")
+}
+
+/// Whether the pod, as its author wrote it, is of the `Guaranteed` class.
+fn is_guaranteed(pod: &Pod) -> bool {
+    let Some(spec) = &pod.spec else {
+        return false;
+    };
+    all_containers(spec).all(|container| {
+        container
+            .resources
+            .as_ref()
+            .is_some_and(requests_equal_limits)
+    })
+}
+
+fn all_containers(spec: &PodSpec) -> impl Iterator<Item = &Container> {
+    spec.init_containers
+        .iter()
+        .flatten()
+        .chain(&spec.containers)
+}
+
+fn requests_equal_limits(resources: &ResourceRequirements) -> bool {
+    ["cpu", "memory"].iter().all(|name| {
+        let limit = resources
+            .limits
+            .as_ref()
+            .and_then(|limits| limits.get(*name));
+        let request = resources
+            .requests
+            .as_ref()
+            .and_then(|requests| requests.get(*name));
+        // The API server takes a request that is absent from the limit.
+        limit.is_some_and(|limit| equal(&limit.0, &request.unwrap_or(limit).0))
+    })
+}
+
+/// A zero is as good as no limit.
+fn equal(limit: &str, request: &str) -> bool {
+    match (Quantity::parse(limit), Quantity::parse(request)) {
+        (Some(limit), Some(request)) => limit == request && !limit.is_zero(),
+        _ => limit == request,
+    }
+}

@@ -1,0 +1,77 @@
+//! The three volumes, and the one mount of an application's container.
+
+use k8s_openapi::api::core::v1::PodSpec;
+use serde_json::{Value, json};
+
+use super::{Error, ServiceAccountToken, array, find, names};
+
+const OURS: [&str; 3] = [names::SHARED_VOLUME, names::RUN_VOLUME, names::TOKEN_VOLUME];
+
+/// Refuses a pod that uses one of our names for a volume of its own.
+pub(crate) fn refuse_taken(spec: &PodSpec) -> Result<(), Error> {
+    let volumes = spec.volumes.as_deref().unwrap_or_default();
+    match volumes
+        .iter()
+        .find(|volume| OURS.contains(&volume.name.as_str()))
+    {
+        Some(volume) => Err(Error::VolumeTaken {
+            name: volume.name.clone(),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Adds the volumes that are not there yet.
+pub(crate) fn complete(volumes: &mut Vec<Value>, token: &ServiceAccountToken) {
+    let ours = [
+        (names::SHARED_VOLUME, memory("16Mi")),
+        (names::RUN_VOLUME, memory("1Mi")),
+        (names::TOKEN_VOLUME, service_account(token)),
+    ];
+    for (name, mut volume) in ours {
+        if find(volumes, name).is_none() {
+            *super::member(&mut volume, "name") = name.into();
+            volumes.push(volume);
+        }
+    }
+}
+
+fn memory(size: &str) -> Value {
+    json!({ "emptyDir": { "medium": "Memory", "sizeLimit": size } })
+}
+
+/// No `defaultMode`: with 0440 a container without `fsGroup` could not read it, and the kubelet's own default can be
+/// read.
+fn service_account(token: &ServiceAccountToken) -> Value {
+    let mut source = json!({ "expirationSeconds": token.expiration_seconds, "path": "token" });
+    if let Some(audience) = &token.audience {
+        *super::member(&mut source, "audience") = audience.as_str().into();
+    }
+    json!({ "projected": { "sources": [{ "serviceAccountToken": source }] } })
+}
+
+/// Mounts the shared volume, read-only. Tells whether it was missing.
+pub(crate) fn mount(container: &mut Value, name: &str) -> Result<bool, Error> {
+    let mounts = array(container, "volumeMounts");
+    let text = |mount: &Value, key: &str| mount.get(key).and_then(Value::as_str).map(str::to_owned);
+    for mount in mounts.iter() {
+        let path = text(mount, "mountPath").unwrap_or_default();
+        if path.trim_end_matches('/') != names::SHARED_PATH {
+            continue;
+        }
+        let volume = text(mount, "name").unwrap_or_default();
+        if volume == names::SHARED_VOLUME {
+            return Ok(false);
+        }
+        return Err(Error::MountTaken {
+            container: name.to_owned(),
+            volume,
+        });
+    }
+    mounts.push(json!({
+        "name": names::SHARED_VOLUME,
+        "mountPath": names::SHARED_PATH,
+        "readOnly": true,
+    }));
+    Ok(true)
+}
