@@ -2,15 +2,16 @@
 //!
 //! Exit status: 0 done, 64 a mistake in flags or environment, 1 anything else.
 
-#[allow(dead_code, reason = "the injection itself lands next")]
 mod admission;
+mod annotation;
 mod app;
 mod cert;
-#[allow(dead_code, reason = "the injection itself lands next")]
 mod inject;
+mod offline;
 mod settings;
 mod webhook;
 
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -23,10 +24,7 @@ const USAGE: u8 = 64;
 fn main() -> ExitCode {
     match settings::read(std::env::args_os().skip(1), std::env::vars_os()) {
         Ok(Verb::Serve(settings)) => serve(*settings),
-        Ok(Verb::Inject(defaults, rest)) => {
-            let text = format!("inject {rest:?} for {} comes next", defaults.agent_image);
-            fail(1, &std::io::Error::other(text))
-        }
+        Ok(Verb::Inject(defaults, rest)) => inject(&defaults, rest),
         Ok(Verb::Version) => print(concat!(
             "keyside-injector ",
             env!("CARGO_PKG_VERSION"),
@@ -34,6 +32,14 @@ fn main() -> ExitCode {
         )),
         Ok(Verb::Help) => print(settings::HELP),
         Err(mistakes) => fail(USAGE, &mistakes),
+    }
+}
+
+fn inject(defaults: &admission::Defaults, arguments: Vec<OsString>) -> ExitCode {
+    let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    match offline::run(arguments, defaults, stdin, stdout, stderr) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(cause) => fail(cause.exit_status(), &cause),
     }
 }
 

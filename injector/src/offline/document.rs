@@ -1,0 +1,213 @@
+//! Manifests: text → documents, the pods in them, and back.
+//!
+//! Invariant: what is not a pod or a template of one leaves as it came. Comments and the order of keys do not
+//! survive: as with `kubectl`, keys come out sorted.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::yaml;
+
+/// How a manifest is written; it leaves in the same way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Syntax {
+    Json,
+    Yaml,
+}
+
+/// What is wrong with a manifest's text.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("as JSON")]
+    Json(#[source] serde_json::Error),
+    #[error("document {number} as YAML")]
+    Yaml {
+        number: usize,
+        #[source]
+        source: serde_yaml::Error,
+    },
+    #[error("document {number}: YAML that has no form in JSON, as Kubernetes needs")]
+    NotJson {
+        number: usize,
+        #[source]
+        source: serde_json::Error,
+    },
+    #[error("document {number} is no object")]
+    NoObject { number: usize },
+    #[error("there is no document in it")]
+    Empty,
+}
+
+/// Reads all documents; empty ones are dropped.
+pub(crate) fn parse(text: &str) -> Result<(Syntax, Vec<Value>), Error> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let (syntax, mut documents) = if text.trim_start().starts_with('{') {
+        let documents = serde_json::Deserializer::from_str(text).into_iter();
+        let documents: Result<Vec<Value>, _> = documents.collect();
+        (Syntax::Json, documents.map_err(Error::Json)?)
+    } else {
+        (Syntax::Yaml, parse_yaml(text)?)
+    };
+    if let Some(index) = documents
+        .iter()
+        .position(|document| !document.is_object() && !document.is_null())
+    {
+        return Err(Error::NoObject { number: index + 1 });
+    }
+    documents.retain(Value::is_object);
+    if documents.is_empty() {
+        return Err(Error::Empty);
+    }
+    Ok((syntax, documents))
+}
+
+fn parse_yaml(text: &str) -> Result<Vec<Value>, Error> {
+    let documents = serde_yaml::Deserializer::from_str(text);
+    (1..)
+        .zip(documents)
+        .map(|(number, document)| {
+            let read = |source| Error::Yaml { number, source };
+            let mut value = serde_yaml::Value::deserialize(document).map_err(read)?;
+            // Kubernetes' own reader knows YAML 1.1's `<<`.
+            value.apply_merge().map_err(read)?;
+            serde_json::to_value(value).map_err(|source| Error::NotJson { number, source })
+        })
+        .collect()
+}
+
+/// Writes documents as they came.
+pub(crate) fn write(syntax: Syntax, documents: &[Value]) -> String {
+    let texts: Vec<String> = documents
+        .iter()
+        .map(|document| match syntax {
+            Syntax::Json => format!("{document:#}\n"),
+            Syntax::Yaml => yaml::write(document),
+        })
+        .collect();
+    match syntax {
+        Syntax::Json => texts.concat(),
+        Syntax::Yaml => texts.join("---\n"),
+    }
+}
+
+/// Calls `act` with the name of the object that holds it, its namespace and the pod itself, for every pod and every
+/// template of one.
+pub(crate) fn for_each_pod(object: &mut Value, act: &mut impl FnMut(&str, &str, &mut Value)) {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+    let kind = text("/kind").unwrap_or_default().to_owned();
+    let namespace = text("/metadata/namespace").unwrap_or("default").to_owned();
+    let name = text("/metadata/name")
+        .or_else(|| text("/metadata/generateName"))
+        .unwrap_or("without a name");
+    let place = format!("{kind} {namespace}/{name}");
+    if kind.ends_with("List") {
+        if let Some(Value::Array(items)) = object.get_mut("items") {
+            for item in items {
+                for_each_pod(item, act);
+            }
+        }
+        return;
+    }
+    let Some(template) = template(&kind) else {
+        return;
+    };
+    if let Some(pod) = object.pointer_mut(template) {
+        act(&place, &namespace, pod);
+    }
+}
+
+/// Where an object of this kind holds its pod.
+fn template(kind: &str) -> Option<&'static str> {
+    match kind {
+        "Pod" => Some(""),
+        "PodTemplate" => Some("/template"),
+        "CronJob" => Some("/spec/jobTemplate/spec/template"),
+        "DaemonSet"
+        | "Deployment"
+        | "Job"
+        | "ReplicaSet"
+        | "ReplicationController"
+        | "StatefulSet" => Some("/spec/template"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, syntax: Syntax, documents: &[Value]) {
+        let (found, parsed) = parse(text).unwrap();
+        assert_eq!((found, parsed.as_slice()), (syntax, documents));
+        let written = write(syntax, &parsed);
+        assert_eq!(parse(&written).unwrap().1, documents, "{written}");
+    }
+
+    #[test]
+    fn reads_what_it_wrote() {
+        check("{\"a\": 1}", Syntax::Json, &[json!({"a": 1})]);
+        check("{} {}", Syntax::Json, &[json!({}), json!({})]);
+        check("a: 1", Syntax::Yaml, &[json!({"a": 1})]);
+        check(
+            "---\na: 1\n---\n# nothing\n---\nb: 2\n",
+            Syntax::Yaml,
+            &[json!({"a": 1}), json!({"b": 2})],
+        );
+        check(
+            "a: \"0640\"\nb: \"yes\"\nc: \"null\"\nd: \"1e3\"\ne: \"2026-11-23\"\nf: \"\"",
+            Syntax::Yaml,
+            &[
+                json!({"a": "0640", "b": "yes", "c": "null", "d": "1e3", "e": "2026-11-23", "f": ""}),
+            ],
+        );
+        check(
+            "base: &b {x: 1}\nmerged: {<<: *b, y: 2}",
+            Syntax::Yaml,
+            &[json!({"base": {"x": 1}, "merged": {"x": 1, "y": 2}})],
+        );
+    }
+
+    #[test]
+    fn refuses_what_holds_no_objects() {
+        for text in ["", "# nothing", "- a", "just text", "{\"a\": ", "a: ["] {
+            assert!(parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn finds_every_pod() {
+        let template = json!({"metadata": {}, "spec": {}});
+        for (object, expected) in [
+            (
+                json!({"kind": "Pod", "metadata": {"name": "a", "namespace": "n"}}),
+                "Pod n/a",
+            ),
+            (
+                json!({"kind": "Job", "metadata": {"name": "a"}, "spec": {"template": template}}),
+                "Job default/a",
+            ),
+            (
+                json!({"kind": "CronJob", "metadata": {"generateName": "a-"},
+                    "spec": {"jobTemplate": {"spec": {"template": template}}}}),
+                "CronJob default/a-",
+            ),
+            (
+                json!({"kind": "List", "items": [{"kind": "Secret"}, {"kind": "Pod"}]}),
+                "Pod default/without a name",
+            ),
+            (
+                json!({"kind": "Secret", "spec": {"template": template}}),
+                "",
+            ),
+        ] {
+            let mut found = String::new();
+            for_each_pod(&mut object.clone(), &mut |place, _, _| {
+                found.push_str(place);
+            });
+            assert_eq!(found, expected);
+        }
+    }
+}
