@@ -16,10 +16,11 @@ use keyside_lifecycle::tasks::{self, End, Tasks};
 use prometheus::Registry;
 use tokio::time::Instant;
 
-use crate::admin;
 use crate::settings::Place;
+use crate::{admin, auth, sink, vault};
 use reload::Reload;
 
+mod auto_auth;
 pub(crate) mod confine;
 mod pid_file;
 mod reload;
@@ -30,6 +31,7 @@ const DRAIN: Duration = Duration::from_secs(20);
 /// Everything built and bound, and nothing running yet.
 pub(crate) struct App {
     admin: Vec<admin::server::Server>,
+    auto_auth: Option<auto_auth::Parts>,
     reload: Reload,
     pid_file: Option<pid_file::PidFile>,
     readiness: Readiness,
@@ -52,6 +54,12 @@ pub(crate) enum Error {
         source: prometheus::Error,
     },
     #[error(transparent)]
+    Vault(vault::error::Error),
+    #[error(transparent)]
+    Auth(auth::Error),
+    #[error(transparent)]
+    Sink(sink::file::Error),
+    #[error(transparent)]
     Admin(admin::server::Error),
     #[error("writing the pid file {}", path.display())]
     PidFile {
@@ -63,6 +71,12 @@ pub(crate) enum Error {
     Task(tasks::Error),
 }
 
+impl Error {
+    const fn metrics(source: prometheus::Error) -> Self {
+        Self::Metrics { source }
+    }
+}
+
 impl App {
     /// Builds and binds all that `config` names.
     pub(crate) async fn build(config: Config, place: Place, level: Level) -> Result<Self, Error> {
@@ -72,11 +86,22 @@ impl App {
         trigger.follow_signals().map_err(signals)?;
         let reload = Reload::new(place, config.clone(), level).map_err(signals)?;
         let registry = Registry::new();
-        admin::process::register(&registry, started).map_err(|source| Error::Metrics { source })?;
+        admin::process::register(&registry, started).map_err(Error::metrics)?;
         let readiness = Readiness::default();
+        let gate = vault::gate::Metrics::new(&registry).map_err(Error::metrics)?;
+        let gate = vault::gate::Gate::new(&config.limits, gate);
+        let client = vault::client::Client::new(&config.vault, gate).map_err(Error::Vault)?;
+        let auto_auth = config
+            .auto_auth
+            .as_ref()
+            .map(|config| auto_auth::Parts::build(config, client.clone(), &registry, &readiness))
+            .transpose()?;
         let handler = Arc::new(admin::handler::Handler {
             readiness: readiness.clone(),
-            tokens: None,
+            token: auto_auth.as_ref().map(auto_auth::Parts::token),
+            sinks: auto_auth
+                .as_ref()
+                .map_or_else(Vec::new, auto_auth::Parts::sinks),
             registry,
             started,
         });
@@ -89,6 +114,7 @@ impl App {
         let pid_file = config.pid_file.map(pid_file::PidFile::create).transpose()?;
         Ok(Self {
             admin,
+            auto_auth,
             reload,
             pid_file,
             readiness,
@@ -102,6 +128,7 @@ impl App {
     pub(crate) async fn run(self) -> Result<End, Error> {
         let Self {
             admin,
+            auto_auth,
             reload,
             pid_file,
             readiness,
@@ -112,6 +139,9 @@ impl App {
         let mut tasks = Tasks::default();
         for server in admin {
             tasks.spawn(server.name(), server.run(shutdown.clone()));
+        }
+        if let Some(auto_auth) = auto_auth {
+            auto_auth.spawn(&mut tasks, &shutdown);
         }
         tasks.spawn("reload", reload.run(shutdown.clone()));
         let watched = shutdown.clone();

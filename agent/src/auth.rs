@@ -10,6 +10,8 @@ use std::sync::Arc;
 use http::Method as Verb;
 use keyside_config::model::auto_auth::AutoAuth;
 use keyside_lifecycle::backoff::Backoff;
+use keyside_lifecycle::error::chain;
+use keyside_lifecycle::readiness::Part;
 use keyside_lifecycle::shutdown::Shutdown;
 use prometheus::Registry;
 use tokio::sync::watch;
@@ -49,6 +51,11 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// What lies behind it, for whoever knows already what was tried.
+    fn cause(&self) -> String {
+        std::error::Error::source(self).map_or_else(|| self.to_string(), chain)
+    }
+
     fn failure(&self) -> Failure {
         match self {
             Self::Credential(_) => Failure::NoCredential,
@@ -73,6 +80,8 @@ pub(crate) struct Task {
     tokens: watch::Sender<TokenState>,
     metrics: Metrics,
     story: Story,
+    trouble: watch::Sender<Option<String>>,
+    first: Option<Part>,
 }
 
 /// A request that was answered, or a wait that is over.
@@ -110,8 +119,23 @@ impl Task {
             tokens: sender,
             metrics: Metrics::new(registry, tokens.clone()).map_err(Error::Metrics)?,
             story: Story::default(),
+            trouble: watch::Sender::new(None),
+            first: None,
         };
         Ok((task, tokens))
+    }
+
+    /// Tells `first` what the first login waits for, and when it is done.
+    pub(crate) fn announcing(self, first: Part) -> Self {
+        Self {
+            first: Some(first),
+            ..self
+        }
+    }
+
+    /// Why the last attempt failed, in one line without a secret; `None` after a success.
+    pub(crate) fn trouble(&self) -> watch::Receiver<Option<String>> {
+        self.trouble.subscribe()
     }
 
     /// Runs until `shutdown` is requested. The token is left as it is then: the next process may want it.
@@ -164,13 +188,16 @@ impl Task {
             Outcome::Due => Ok(machine.apply(Event::Due, now)),
             Outcome::LoggedIn(grant, obtained) => {
                 self.metrics.login("success");
+                self.trouble.send_replace(None);
                 let step = machine.apply(Event::LoggedIn(grant), now);
                 let live = self.publish(obtained, machine.ends());
                 self.story.logged_in(&live, &grant, now);
+                self.first = None;
                 Ok(step)
             }
             Outcome::Renewed(grant) => {
                 self.metrics.renewal("success");
+                self.trouble.send_replace(None);
                 let step = machine.apply(Event::Renewed(grant), now);
                 self.extend(machine.ends());
                 self.story.renewed(&grant, now);
@@ -179,6 +206,7 @@ impl Task {
             Outcome::LoginFailed(error) => self.login_failed(machine, error, now),
             Outcome::RenewalFailed(error) => {
                 let failure = error.failure();
+                self.trouble.send_replace(Some(error.cause()));
                 self.metrics.renewal(metrics::result(failure));
                 self.story
                     .renewal_failed(&error, failure, machine.ends(), now);
@@ -194,6 +222,11 @@ impl Task {
         now: Instant,
     ) -> Result<Step, Error> {
         let failure = error.failure();
+        let cause = error.cause();
+        if let Some(first) = &self.first {
+            first.waits_for(format!("the first login: {cause}"));
+        }
+        self.trouble.send_replace(Some(cause));
         self.metrics.login(metrics::result(failure));
         let hint = match &error {
             Error::Vault { source, .. } if source.status() == Some(http::StatusCode::FORBIDDEN) => {

@@ -17,15 +17,13 @@ use settings::{Command, Place, Socket};
 
 mod admin;
 mod app;
-#[cfg_attr(not(test), expect(dead_code, reason = "wired by app"))]
 mod auth;
 #[expect(dead_code, reason = "wired by app with the proxy")]
 mod cache;
 mod settings;
-#[cfg_attr(not(test), expect(dead_code, reason = "wired by app"))]
 mod sink;
 mod token;
-#[cfg_attr(not(test), expect(dead_code, reason = "wired by app"))]
+#[cfg_attr(not(test), expect(dead_code, reason = "wired by app with the proxy"))]
 mod vault;
 
 /// A mistake in the arguments or in the configuration: `EX_USAGE` of sysexits(3).

@@ -2,6 +2,9 @@
 //!
 //! Invariant: an answer holds no token. The accessor alone is fine: it renews nothing and reads nothing by itself.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Method, Response, StatusCode};
@@ -9,6 +12,7 @@ use http_body_util::Full;
 use keyside_lifecycle::readiness::Readiness;
 use prometheus::{Registry, TextEncoder};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::time::{Duration, Instant};
 
 use crate::token::{TokenState, Tokens};
@@ -31,9 +35,24 @@ pub(crate) enum Surface {
 pub(crate) struct Handler {
     pub(crate) readiness: Readiness,
     /// Absent where nothing logs in.
-    pub(crate) tokens: Option<Tokens>,
+    pub(crate) token: Option<Token>,
+    pub(crate) sinks: Vec<Sink>,
     pub(crate) registry: Registry,
     pub(crate) started: Instant,
+}
+
+/// What auto-auth tells.
+pub(crate) struct Token {
+    pub(crate) state: Tokens,
+    /// Why the last attempt to log in or to renew failed; `None` after a success.
+    pub(crate) trouble: watch::Receiver<Option<String>>,
+}
+
+/// What a sink tells.
+pub(crate) struct Sink {
+    pub(crate) path: PathBuf,
+    /// The generation of the token that it holds; 0 before the first one.
+    pub(crate) written: watch::Receiver<u64>,
 }
 
 pub(crate) type Answer = Response<Full<Bytes>>;
@@ -70,24 +89,20 @@ impl Handler {
 
     /// Ready while there is a token that has not ended, or where none is needed.
     fn ready(&self, now: Instant) -> Result<String, String> {
-        let Some(tokens) = &self.tokens else {
+        let Some(token) = &self.token else {
             return self.startup().map(|_started| "ready".to_owned());
         };
-        match &*tokens.borrow() {
-            TokenState::Pending => Err(self
-                .startup()
-                .err()
-                .unwrap_or_else(|| "waiting for the first login".to_owned())),
-            TokenState::Live(live) => match live.expires {
-                Some(end) if end <= now => {
-                    let ago = now.duration_since(end).as_secs();
-                    Err(format!(
-                        "waiting for a new login: the token ended {ago} s ago"
-                    ))
-                }
-                _ => Ok("ready".to_owned()),
-            },
-        }
+        let ended = match token.left(now) {
+            Left::Pending => "the first login".to_owned(),
+            Left::Ended { since } => {
+                format!("a new login, for the token ended {} s ago", since.as_secs())
+            }
+            Left::Endless | Left::For(_) => return Ok("ready".to_owned()),
+        };
+        Err(match &*token.trouble.borrow() {
+            Some(why) => format!("waiting for {ended}: {why}"),
+            None => format!("waiting for {ended}"),
+        })
     }
 
     fn metrics(&self) -> Answer {
@@ -110,24 +125,55 @@ impl Handler {
             "uptime_seconds": now.duration_since(self.started).as_secs(),
             "ready": self.ready(now).is_ok(),
             "waiting_for": self.readiness.pending(),
-            "token": self.tokens.as_ref().map(|tokens| token(&tokens.borrow(), now)),
+            "token": self.token.as_ref().map(|token| token.status(now)),
+            "sinks": self.sinks.iter().map(Sink::status).collect::<Vec<_>>(),
         })
     }
 }
 
-fn token(state: &TokenState, now: Instant) -> Value {
-    match state {
-        TokenState::Pending => json!({ "state": "pending" }),
-        TokenState::Live(live) => {
-            let left = live.expires.map(|end| end.saturating_duration_since(now));
-            json!({
-                "state": if left == Some(Duration::ZERO) { "ended" } else { "live" },
-                "generation": live.generation,
-                "accessor": live.accessor,
-                "policies": live.policies,
-                "ttl_seconds": left.map(|left| left.as_secs()),
-            })
+/// How long the token lasts unless it is renewed.
+enum Left {
+    Pending,
+    For(Duration),
+    Endless,
+    Ended { since: Duration },
+}
+
+impl Token {
+    fn left(&self, now: Instant) -> Left {
+        match &*self.state.borrow() {
+            TokenState::Pending => Left::Pending,
+            TokenState::Live(live) => match live.expires {
+                None => Left::Endless,
+                Some(end) if end > now => Left::For(end - now),
+                Some(end) => Left::Ended { since: now - end },
+            },
         }
+    }
+
+    fn status(&self, now: Instant) -> Value {
+        let (state, seconds) = match self.left(now) {
+            Left::Pending => ("pending", None),
+            Left::For(left) => ("live", Some(left.as_secs())),
+            Left::Endless => ("live", None),
+            Left::Ended { .. } => ("ended", Some(0)),
+        };
+        let live = self.state.borrow().live().map(Arc::clone);
+        let live = live.as_ref();
+        json!({
+            "state": state,
+            "ttl_seconds": seconds,
+            "generation": live.map(|live| live.generation),
+            "accessor": live.map(|live| &live.accessor),
+            "policies": live.map(|live| &live.policies),
+            "trouble": &*self.trouble.borrow(),
+        })
+    }
+}
+
+impl Sink {
+    fn status(&self) -> Value {
+        json!({ "path": self.path, "generation": *self.written.borrow() })
     }
 }
 

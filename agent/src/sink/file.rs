@@ -15,6 +15,7 @@ use std::sync::Arc;
 use keyside_config::model::auto_auth::FileSink;
 use keyside_lifecycle::backoff::Backoff;
 use keyside_lifecycle::error::chain;
+use keyside_lifecycle::readiness::Part;
 use keyside_lifecycle::shutdown::Shutdown;
 use tokio::sync::watch;
 use tokio::time::{self, Duration};
@@ -54,6 +55,7 @@ pub(crate) struct Sink {
     metrics: Metrics,
     backoff: Backoff,
     failing: bool,
+    first: Option<Part>,
 }
 
 impl Sink {
@@ -65,7 +67,20 @@ impl Sink {
             metrics,
             backoff: Backoff::new(MIN_BACKOFF, MAX_BACKOFF),
             failing: false,
+            first: None,
         })
+    }
+
+    /// Tells `first` what the first write waits for, and when it is done.
+    pub(crate) fn announcing(self, first: Part) -> Self {
+        Self {
+            first: Some(first),
+            ..self
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.place.path
     }
 
     /// The generation of the token that the file holds; 0 before the first one.
@@ -132,12 +147,16 @@ impl Sink {
         let path = self.place.path.display();
         tracing::info!(event = "sink_written", %path, generation, "wrote the token");
         self.written.send_replace(generation);
+        self.first = None;
     }
 
     fn failed(&mut self, error: &Error) {
         self.metrics.count("failure");
         let path = self.place.path.display();
         let error = chain(error);
+        if let Some(first) = &self.first {
+            first.waits_for(format!("sink {path}: {error}"));
+        }
         if std::mem::replace(&mut self.failing, true) {
             tracing::debug!(event = "sink_failed", %path, error, "the token is still not written");
         } else {

@@ -4,24 +4,42 @@ use http_body_util::BodyExt as _;
 use tokio::sync::watch;
 
 use super::*;
-use crate::token::{Live, Token};
+use crate::token::Live;
 
 const SECRET: &str = "hvs.canary";
 
-fn handler(tokens: Option<Tokens>) -> Handler {
+fn handler(token: Option<super::Token>) -> Handler {
     let registry = Registry::new();
     crate::admin::process::register(&registry, Instant::now()).unwrap();
     Handler {
         readiness: Readiness::default(),
-        tokens,
+        token,
+        sinks: Vec::new(),
         registry,
         started: Instant::now(),
     }
 }
 
+/// A handler that watches a token, and both ends of what it watches.
+fn watching(
+    state: TokenState,
+) -> (
+    Handler,
+    watch::Sender<TokenState>,
+    watch::Sender<Option<String>>,
+) {
+    let (states, state) = watch::channel(state);
+    let (troubles, trouble) = watch::channel(None);
+    (
+        handler(Some(super::Token { state, trouble })),
+        states,
+        troubles,
+    )
+}
+
 fn live(ttl: Option<Duration>) -> TokenState {
     TokenState::Live(Arc::new(Live {
-        token: Token::new(SECRET).unwrap(),
+        token: crate::token::Token::new(SECRET).unwrap(),
         accessor: "accessor-1".to_owned(),
         policies: vec!["default".to_owned()],
         generation: 3,
@@ -57,42 +75,39 @@ async fn startup_says_in_one_line_what_it_waits_for() {
 
 #[tokio::test(start_paused = true)]
 async fn ready_follows_the_token_and_startup_does_not() {
-    let (sender, tokens) = watch::channel(TokenState::Pending);
-    let handler = handler(Some(tokens));
-    let pending = (
-        StatusCode::SERVICE_UNAVAILABLE,
-        "waiting for the first login\n".to_owned(),
-    );
-    assert_eq!(get(&handler, "/ready").await, pending);
+    let waiting = |text: &str| {
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("waiting for {text}\n"),
+        )
+    };
+    let ready = (StatusCode::OK, "ready\n".to_owned());
+    let (handler, states, troubles) = watching(TokenState::Pending);
+    assert_eq!(get(&handler, "/ready").await, waiting("the first login"));
 
-    sender.send_replace(live(Some(Duration::from_mins(1))));
-    assert_eq!(
-        get(&handler, "/ready").await,
-        (StatusCode::OK, "ready\n".to_owned())
-    );
+    states.send_replace(live(Some(Duration::from_mins(1))));
+    assert_eq!(get(&handler, "/ready").await, ready);
 
     tokio::time::advance(Duration::from_secs(72)).await;
-    let ended = "waiting for a new login: the token ended 12 s ago\n".to_owned();
-    assert_eq!(
-        get(&handler, "/ready").await,
-        (StatusCode::SERVICE_UNAVAILABLE, ended)
-    );
+    troubles.send_replace(Some("Vault is sealed".to_owned()));
+    let ended = waiting("a new login, for the token ended 12 s ago: Vault is sealed");
+    assert_eq!(get(&handler, "/ready").await, ended);
     assert_eq!(get(&handler, "/startup").await.0, StatusCode::OK);
 
-    sender.send_replace(live(None));
-    assert_eq!(get(&handler, "/ready").await.0, StatusCode::OK);
+    states.send_replace(live(None));
+    assert_eq!(get(&handler, "/ready").await, ready);
 }
 
 #[tokio::test(start_paused = true)]
 async fn status_tells_of_the_token_all_but_the_token() {
-    let (_sender, tokens) = watch::channel(live(Some(Duration::from_secs(90))));
-    let handler = handler(Some(tokens));
+    let (handler, _states, _troubles) = watching(live(Some(Duration::from_secs(90))));
     tokio::time::advance(Duration::from_secs(30)).await;
     let (_, body) = get(&handler, "/status").await;
     assert!(!body.contains(SECRET), "{body}");
     let status: Value = serde_json::from_str(&body).unwrap();
     let expected = json!({
-        "state": "live", "generation": 3, "accessor": "accessor-1", "policies": ["default"], "ttl_seconds": 60,
+        "state": "live", "trouble": null, "generation": 3, "accessor": "accessor-1", "policies": ["default"],
+        "ttl_seconds": 60,
     });
     assert_eq!(status["token"], expected);
     assert_eq!(status["uptime_seconds"], 30);

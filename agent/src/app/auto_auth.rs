@@ -1,0 +1,69 @@
+//! Auto-auth and its sinks, from configuration to tasks.
+
+use keyside_config::model::auto_auth::{AutoAuth, Sink};
+use keyside_lifecycle::readiness::Readiness;
+use keyside_lifecycle::shutdown::Shutdown;
+use keyside_lifecycle::tasks::Tasks;
+use prometheus::Registry;
+
+use super::Error;
+use crate::admin::handler;
+use crate::token::Tokens;
+use crate::{auth, sink, vault};
+
+/// Built, and not running yet.
+pub(crate) struct Parts {
+    task: auth::Task,
+    sinks: Vec<sink::file::Sink>,
+    pub(crate) tokens: Tokens,
+}
+
+impl Parts {
+    /// What startup waits for is the first login, and each sink's first token.
+    pub(crate) fn build(
+        config: &AutoAuth,
+        client: vault::client::Client,
+        registry: &Registry,
+        readiness: &Readiness,
+    ) -> Result<Self, Error> {
+        let (task, tokens) = auth::Task::new(config, client, registry).map_err(Error::Auth)?;
+        let task = task.announcing(readiness.part("the first login"));
+        let metrics = sink::Metrics::new(registry).map_err(Error::metrics)?;
+        let mut sinks = Vec::new();
+        for Sink::File(config) in &config.sinks {
+            let sink = sink::file::Sink::new(config, tokens.clone(), metrics.clone());
+            let part = readiness.part(format!("sink {}", config.path.display()));
+            sinks.push(sink.map_err(Error::Sink)?.announcing(part));
+        }
+        Ok(Self {
+            task,
+            sinks,
+            tokens,
+        })
+    }
+
+    /// For the admin endpoints.
+    pub(crate) fn token(&self) -> handler::Token {
+        handler::Token {
+            state: self.tokens.clone(),
+            trouble: self.task.trouble(),
+        }
+    }
+
+    /// For the admin endpoints.
+    pub(crate) fn sinks(&self) -> Vec<handler::Sink> {
+        let sink = |sink: &sink::file::Sink| handler::Sink {
+            path: sink.path().to_owned(),
+            written: sink.written(),
+        };
+        self.sinks.iter().map(sink).collect()
+    }
+
+    pub(crate) fn spawn(self, tasks: &mut Tasks, shutdown: &Shutdown) {
+        for sink in self.sinks {
+            let name = format!("sink {}", sink.path().display());
+            tasks.spawn(name, sink.run(shutdown.clone()));
+        }
+        tasks.spawn("auto-auth", self.task.run(shutdown.clone()));
+    }
+}
