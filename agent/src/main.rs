@@ -20,6 +20,8 @@ mod app;
 mod auth;
 #[expect(dead_code, reason = "wired by app with the proxy")]
 mod cache;
+#[expect(dead_code, reason = "wired by app with the proxy")]
+mod proxy;
 mod settings;
 mod sink;
 mod token;

@@ -1,0 +1,366 @@
+//! The caching proxy: what a client asks on a listener, answered from the cache or by Vault.
+//!
+//! `request → guard → control endpoint | whose it is → cache | straight on`. Bodies stream both ways unless a
+//! decision needs them: a request's is read where its answer may be kept or where it revokes something.
+//!
+//! Invariant: a request is sent to Vault at most once, as it came, but for hop-by-hop headers, the token and the
+//! namespace.
+//! Invariant: a revocation is applied although the client that asked for it has left.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Request, Response};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use keyside_config::model::AttachToken;
+use keyside_config::model::listener::Role;
+use prometheus::Registry;
+use tokio_util::task::TaskTracker;
+
+use crate::cache::body::{self, Read};
+use crate::cache::identity::{Identity, TokenId};
+use crate::cache::key::{Key, Parts as KeyParts};
+use crate::cache::path::{self, Path};
+use crate::cache::policy::{self, Decision, Skip};
+use crate::cache::revocation;
+use crate::cache::{Asked, Cache, Served};
+use crate::token::{Live, Tokens};
+use crate::vault;
+use crate::vault::Body;
+use crate::vault::client::Client;
+
+mod control;
+mod forward;
+pub(crate) mod guard;
+pub(crate) mod metrics;
+pub(crate) mod respond;
+pub(crate) mod server;
+pub(crate) mod socket;
+
+use forward::{Caller, NAMESPACE};
+use guard::Guard;
+use metrics::Metrics;
+use respond::Error;
+
+const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+const X_KEYSIDE_CACHE: HeaderName = HeaderName::from_static("x-keyside-cache");
+
+/// How long a request waits for the first login. An application that starts a moment too early is better served late
+/// than refused.
+const FIRST_LOGIN: Duration = Duration::from_secs(2);
+/// When to come back where that was not enough.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// What anybody may ask without a token, so that nobody waits for a login to learn that Vault is sealed.
+const OPEN: [&str; 4] = ["sys/health", "sys/init", "sys/leader", "sys/seal-status"];
+
+/// What all listeners share.
+pub(crate) struct Proxy {
+    client: Client,
+    /// Absent where nothing logs in.
+    tokens: Option<Tokens>,
+    attach: AttachToken,
+    namespace: Option<HeaderValue>,
+    cache: Option<Cache>,
+    registry: Registry,
+    metrics: Metrics,
+    revocations: TaskTracker,
+}
+
+/// What a proxy is made of.
+pub(crate) struct Settings {
+    pub(crate) attach: AttachToken,
+    /// `vault.namespace`: of requests that name none.
+    pub(crate) namespace: Option<String>,
+}
+
+/// A request on its way, with its headers as Vault gets them.
+struct Passing {
+    head: Parts,
+    caller: Caller,
+    /// Namespace and path as one, as Vault reads it.
+    place: String,
+    /// The same for the key.
+    normal: String,
+}
+
+impl Proxy {
+    pub(crate) fn new(
+        client: Client,
+        tokens: Option<Tokens>,
+        settings: &Settings,
+        cache: Option<Cache>,
+        registry: Registry,
+        metrics: Metrics,
+    ) -> Self {
+        let namespace = settings.namespace.as_deref();
+        Self {
+            client,
+            tokens,
+            attach: settings.attach,
+            namespace: namespace.and_then(|text| HeaderValue::from_str(text).ok()),
+            cache,
+            registry,
+            metrics,
+            revocations: TaskTracker::new(),
+        }
+    }
+
+    /// Answers one request of one listener.
+    pub(crate) async fn handle(
+        &self,
+        guard: &Guard,
+        role: Role,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
+        let (head, body) = request.into_parts();
+        let body = body.map_err(Into::into).boxed_unsync();
+        let response = match self.route(guard, role, head, body).await {
+            Ok(response) => response,
+            Err(error) => {
+                if error.is_upstream() {
+                    let error = keyside_lifecycle::error::chain(&error);
+                    tracing::debug!(event = "proxy_failed", error, "a client was told so");
+                }
+                error.response()
+            }
+        };
+        self.metrics.answered(response.status());
+        response
+    }
+
+    async fn route(
+        &self,
+        guard: &Guard,
+        role: Role,
+        head: Parts,
+        body: Body,
+    ) -> Result<Response<Body>, Error> {
+        guard.check(&head)?;
+        let path = head.uri.path().to_owned();
+        if !control::serves(role, &path) {
+            return Err(Error::NotFound);
+        }
+        match path.strip_prefix(path::API) {
+            Some(path) => self.pass(head, path, body).await,
+            None => self.control(&path, &head, body).await,
+        }
+    }
+
+    async fn pass(&self, head: Parts, path: &str, body: Body) -> Result<Response<Body>, Error> {
+        let passing = self.prepare(head, &Path::read(path)?).await?;
+        let served = self.serve(passing, body).await?;
+        self.metrics.decided(served.decision);
+        let mut response = served.response;
+        forward::strip_hop_by_hop(response.headers_mut());
+        self.mark(&mut response, served.decision);
+        Ok(response)
+    }
+
+    /// Gives the request its namespace and its token.
+    async fn prepare(&self, mut head: Parts, path: &Path<'_>) -> Result<Passing, Error> {
+        forward::strip_hop_by_hop(&mut head.headers);
+        if let Some(namespace) = &self.namespace
+            && !head.headers.contains_key(NAMESPACE)
+        {
+            head.headers.insert(NAMESPACE, namespace.clone());
+        }
+        let namespace = head
+            .headers
+            .get(NAMESPACE)
+            .and_then(|value| value.to_str().ok());
+        let namespace = namespace.unwrap_or_default().to_owned();
+        let login = policy::is_login(&path.decoded);
+        let own = forward::own(&head.headers);
+        let caller = if forward::attaches(self.attach, &own, login) {
+            match self.first_login(OPEN.contains(&&*path.decoded)).await? {
+                Some(live) => forward::attach(&mut head.headers, &live),
+                None => forward::keep(&mut head.headers, own, None, login),
+            }
+        } else {
+            forward::keep(&mut head.headers, own, self.live().as_ref(), login)
+        };
+        Ok(Passing {
+            caller,
+            place: path::join(&namespace, &path.decoded),
+            normal: path::join(&namespace, &path.normal),
+            head,
+        })
+    }
+
+    fn live(&self) -> Option<Arc<Live>> {
+        self.tokens.as_ref()?.borrow().live().cloned()
+    }
+
+    /// The agent's own token. Where there is none yet, waits a moment for it; an open path goes up without.
+    async fn first_login(&self, open: bool) -> Result<Option<Arc<Live>>, Error> {
+        if let Some(live) = self.live() {
+            return Ok(Some(live));
+        }
+        if open {
+            return Ok(None);
+        }
+        let absent = Error::NoToken {
+            retry_after: RETRY_AFTER,
+        };
+        let Some(mut tokens) = self.tokens.clone() else {
+            return Err(absent);
+        };
+        let first = tokens.wait_for(|state| state.live().is_some());
+        match tokio::time::timeout(FIRST_LOGIN, first).await {
+            Ok(Ok(state)) => Ok(state.live().cloned()),
+            _ => Err(absent),
+        }
+    }
+
+    async fn serve(&self, passing: Passing, body: Body) -> Result<Served, Error> {
+        let Some(cache) = &self.cache else {
+            return self.stream(passing.head, body, Skip::Off).await;
+        };
+        if revocation::may_revoke(&passing.head.method, &passing.place) {
+            return self.revoke(cache, passing, body).await;
+        }
+        let identity = match before(cache, &passing) {
+            Ok(identity) => identity,
+            Err(skip) => return self.stream(passing.head, body, skip).await,
+        };
+        let bytes = match body::read(body, cache.max_body())
+            .await
+            .map_err(Error::Body)?
+        {
+            Read::Whole(bytes) => bytes,
+            Read::Beyond(body) => {
+                return self.stream(passing.head, body, Skip::RequestTooLarge).await;
+            }
+        };
+        let key = Key::of(&KeyParts {
+            identity,
+            method: &passing.head.method,
+            place: &passing.normal,
+            query: passing.head.uri.query(),
+            headers: &passing.head.headers,
+            body: &bytes,
+        });
+        let asked = Asked {
+            key,
+            place: passing.place,
+            maker: passing.caller.maker,
+        };
+        let client = self.client.clone();
+        let head = Arc::new(passing.head);
+        let fetch = move || {
+            let (client, request) = (client.clone(), whole(&head, &bytes));
+            async move { send(&client, request).await }
+        };
+        cache.answer(asked, fetch).await.map_err(Error::Cache)
+    }
+
+    /// Passes both bodies on as they come.
+    async fn stream(&self, head: Parts, body: Body, skip: Skip) -> Result<Served, Error> {
+        let request = Request::from_parts(head, body);
+        let response = send(&self.client, request).await.map_err(Error::Vault)?;
+        Ok(Served {
+            response,
+            decision: Decision::Skip(skip),
+        })
+    }
+
+    /// Sends a revocation in a task of its own: what Vault has revoked must end here too, also where the client
+    /// hangs up before the answer.
+    async fn revoke(&self, cache: &Cache, passing: Passing, body: Body) -> Result<Served, Error> {
+        let limit = cache.max_body();
+        let Read::Whole(bytes) = body::read(body, limit).await.map_err(Error::Body)? else {
+            return Err(Error::BodyTooLarge { limit });
+        };
+        let request = revocation::Request {
+            method: &passing.head.method,
+            place: &passing.place,
+            asker: passing
+                .caller
+                .maker
+                .as_ref()
+                .map(|maker| TokenId::from(&maker.token)),
+        };
+        let revoked = revocation::read(&request, &bytes);
+        let (cache, client) = (cache.clone(), self.client.clone());
+        let request = whole(&passing.head, &bytes);
+        let task = self.revocations.spawn(async move {
+            let response = send(&client, request).await;
+            if let Ok(response) = &response
+                && response.status().is_success()
+            {
+                cache.revoke(&revoked);
+            }
+            response
+        });
+        let response = task
+            .await
+            .map_err(|_panicked| Error::Lost)?
+            .map_err(Error::Vault)?;
+        Ok(Served {
+            response,
+            decision: Decision::Skip(Skip::Path),
+        })
+    }
+
+    /// Says what the cache did: the peers' header on answers that are no errors, ours on all.
+    fn mark(&self, response: &mut Response<Body>, decision: Decision) {
+        if self.cache.is_none() {
+            return;
+        }
+        let success = response.status().is_success();
+        let headers = response.headers_mut();
+        headers.insert(X_KEYSIDE_CACHE, HeaderValue::from_static(decision.label()));
+        headers.remove(X_CACHE);
+        if success {
+            let word = if decision.is_hit() { "HIT" } else { "MISS" };
+            headers.insert(X_CACHE, HeaderValue::from_static(word));
+        }
+    }
+}
+
+/// Whose answer it would be, or why none is kept.
+fn before(cache: &Cache, passing: &Passing) -> Result<Identity, Skip> {
+    let head = &passing.head;
+    policy::before(
+        &head.method,
+        &passing.place,
+        &head.headers,
+        cache.max_body(),
+    )?;
+    let identity = passing
+        .caller
+        .identity
+        .ok_or(match forward::own(&head.headers) {
+            forward::Own::None => Skip::Anonymous,
+            _ => Skip::Credential,
+        })?;
+    let maker = passing
+        .caller
+        .maker
+        .as_ref()
+        .map(|maker| TokenId::from(&maker.token));
+    if maker.is_some_and(|maker| cache.is_limited(maker)) {
+        return Err(Skip::LimitedAsker);
+    }
+    Ok(identity)
+}
+
+async fn send(
+    client: &Client,
+    request: Request<Body>,
+) -> Result<Response<Body>, vault::error::Error> {
+    let response = client.forward(request).await?;
+    Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
+}
+
+/// A request whose body was read, once more.
+fn whole(head: &Parts, bytes: &Bytes) -> Request<Body> {
+    let mut request = Request::new(body::full(bytes.clone()));
+    *request.method_mut() = head.method.clone();
+    *request.uri_mut() = head.uri.clone();
+    *request.headers_mut() = head.headers.clone();
+    request
+}

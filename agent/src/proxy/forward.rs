@@ -1,0 +1,299 @@
+//! From a client's request to the one that Vault gets: which headers go on, whose token, which namespace.
+//!
+//! Invariant: the auto-auth token goes to no login, and to no request that brings a credential of its own (except
+//! under `force`, where it replaces every one of them).
+
+use std::sync::Arc;
+
+use http::header::{
+    AUTHORIZATION, CONNECTION, EXPECT, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use keyside_config::model::AttachToken;
+
+use crate::cache::identity::{Identity, TokenId};
+use crate::cache::policy;
+use crate::cache::store::Maker;
+use crate::token::{Live, Token};
+
+pub(super) const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
+pub(super) const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
+
+/// Headers that are for one connection (RFC 9110 §7.6.1, and two that predate it). `Expect` is among them here: this
+/// server has answered it when the body is read.
+const HOP_BY_HOP: [HeaderName; 10] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    EXPECT,
+];
+
+/// The credential that a client sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Own {
+    None,
+    Token(Token),
+    /// One that is no token: inline authentication, a foreign scheme, text that no token can be.
+    Other,
+}
+
+/// Whose request it is, once its headers are as Vault will get them.
+#[derive(Debug)]
+pub(super) struct Caller {
+    /// Absent: no answer of it may be kept.
+    pub(super) identity: Option<Identity>,
+    /// The token that it is made with.
+    pub(super) maker: Option<Maker>,
+}
+
+/// Removes what is for one connection only, and what `Connection` declares to be.
+pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let declared: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|names| names.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in declared.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+/// What the client sent. An empty token counts as none, as it does for Vault.
+pub(super) fn own(headers: &HeaderMap) -> Own {
+    if headers
+        .keys()
+        .any(|name| policy::is_inline_auth(name.as_str()))
+    {
+        return Own::Other;
+    }
+    let sent = headers
+        .get(TOKEN)
+        .map(HeaderValue::as_bytes)
+        .filter(|token| !token.is_empty());
+    let text = match (sent, headers.get(AUTHORIZATION)) {
+        (Some(token), _) => Some(token),
+        (None, Some(value)) => policy::bearer(value.as_bytes()),
+        (None, None) => return Own::None,
+    };
+    text.and_then(|text| std::str::from_utf8(text).ok())
+        .and_then(Token::new)
+        .map_or(Own::Other, Own::Token)
+}
+
+/// Whether the agent's own token is to be attached.
+pub(super) fn attaches(attach: AttachToken, own: &Own, login: bool) -> bool {
+    match attach {
+        _ if login => false,
+        AttachToken::Never => false,
+        AttachToken::WhereAbsent => *own == Own::None,
+        AttachToken::Force => true,
+    }
+}
+
+/// Makes the request one with the agent's own token, and with no other credential.
+pub(super) fn attach(headers: &mut HeaderMap, live: &Live) -> Caller {
+    let inline: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| policy::is_inline_auth(name.as_str()))
+        .cloned()
+        .collect();
+    for name in inline {
+        headers.remove(name);
+    }
+    headers.remove(AUTHORIZATION);
+    headers.insert(TOKEN, live.token.header());
+    Caller {
+        identity: Some(Identity::AutoAuth),
+        maker: Some(maker(live)),
+    }
+}
+
+/// Leaves the request with what its client sent. A client that sent the very token which auto-auth holds is the pod
+/// itself, like one to whom it was attached: both find the same answers, also after the next login.
+pub(super) fn keep(
+    headers: &mut HeaderMap,
+    own: Own,
+    live: Option<&Arc<Live>>,
+    login: bool,
+) -> Caller {
+    if headers.get(TOKEN).is_some_and(HeaderValue::is_empty) {
+        headers.remove(TOKEN);
+    }
+    let bearer = |value: &HeaderValue| policy::bearer(value.as_bytes()).is_some();
+    if headers.contains_key(TOKEN) && headers.get(AUTHORIZATION).is_some_and(bearer) {
+        // Vault reads `X-Vault-Token`; an auth plugin might be shown the other one.
+        headers.remove(AUTHORIZATION);
+    }
+    match own {
+        Own::None => Caller {
+            identity: login.then_some(Identity::Nobody),
+            maker: None,
+        },
+        Own::Other => Caller {
+            identity: None,
+            maker: None,
+        },
+        Own::Token(token) => match live.filter(|live| live.token == token) {
+            Some(live) => Caller {
+                identity: Some(Identity::AutoAuth),
+                maker: Some(maker(live)),
+            },
+            None => Caller {
+                identity: Some(Identity::Token(TokenId::from(&token))),
+                maker: Some(Maker { token, ends: None }),
+            },
+        },
+    }
+}
+
+fn maker(live: &Live) -> Maker {
+    Maker {
+        token: live.token.clone(),
+        ends: live.expires,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
+            .collect()
+    }
+
+    fn live(token: &str) -> Arc<Live> {
+        Arc::new(Live {
+            token: Token::new(token).unwrap(),
+            accessor: String::new(),
+            policies: Vec::new(),
+            generation: 1,
+            expires: None,
+        })
+    }
+
+    fn token(text: &str) -> Own {
+        Own::Token(Token::new(text).unwrap())
+    }
+
+    #[test]
+    fn hop_by_hop_headers_end_here() {
+        let mut map = headers(&[
+            ("connection", "close, X-Mine"),
+            ("x-mine", "a"),
+            ("keep-alive", "1"),
+            ("te", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "websocket"),
+            ("expect", "100-continue"),
+            ("x-vault-token", "a"),
+            ("content-length", "3"),
+        ]);
+        strip_hop_by_hop(&mut map);
+        let left: Vec<_> = map.keys().map(HeaderName::as_str).collect();
+        assert_eq!(left, ["x-vault-token", "content-length"]);
+    }
+
+    #[test]
+    fn finds_the_credential_that_vault_would_use() {
+        for (pairs, expected) in [
+            (&[][..], Own::None),
+            (&[("x-vault-token", "")], Own::None),
+            (&[("x-vault-token", "a")], token("a")),
+            (&[("authorization", "Bearer b")], token("b")),
+            (
+                &[("x-vault-token", "a"), ("authorization", "Bearer b")],
+                token("a"),
+            ),
+            (
+                &[("x-vault-token", ""), ("authorization", "Bearer b")],
+                token("b"),
+            ),
+            (&[("authorization", "Negotiate b")], Own::Other),
+            (&[("authorization", "Bearer ")], Own::Other),
+            (&[("x-vault-inline-auth-path", "auth/a")], Own::Other),
+            (
+                &[
+                    ("x-vault-token", "a"),
+                    ("x-vault-inline-auth-path", "auth/a"),
+                ],
+                Own::Other,
+            ),
+        ] {
+            assert_eq!(own(&headers(pairs)), expected, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn the_agents_token_goes_only_where_it_may() {
+        use AttachToken::{Force, Never, WhereAbsent};
+        for (mode, own, login, expected) in [
+            (Never, Own::None, false, false),
+            (WhereAbsent, Own::None, false, true),
+            (WhereAbsent, Own::None, true, false),
+            (WhereAbsent, token("a"), false, false),
+            (WhereAbsent, Own::Other, false, false),
+            (Force, Own::None, false, true),
+            (Force, token("a"), false, true),
+            (Force, Own::Other, false, true),
+            (Force, token("a"), true, false),
+        ] {
+            assert_eq!(
+                attaches(mode, &own, login),
+                expected,
+                "{mode:?} {own:?} {login}"
+            );
+        }
+    }
+
+    #[test]
+    fn attaching_replaces_every_credential() {
+        let mut map = headers(&[
+            ("x-vault-token", "a"),
+            ("authorization", "Bearer b"),
+            ("x-vault-inline-auth-path", "auth/a"),
+            ("x-vault-inline-auth-operation", "update"),
+        ]);
+        let caller = attach(&mut map, &live("mine"));
+        assert_eq!(map.len(), 1);
+        assert_eq!(map[TOKEN], "mine");
+        assert_eq!(caller.identity, Some(Identity::AutoAuth));
+    }
+
+    #[test]
+    fn a_client_is_its_token_and_the_pods_own_token_is_the_pod() {
+        let mut map = headers(&[("x-vault-token", "a"), ("authorization", "Bearer b")]);
+        let caller = keep(&mut map, token("a"), Some(&live("mine")), false);
+        assert_eq!(caller.identity, Some(Identity::Token(TokenId::of("a"))));
+        assert!(!map.contains_key(AUTHORIZATION));
+        let caller = keep(
+            &mut HeaderMap::new(),
+            token("mine"),
+            Some(&live("mine")),
+            false,
+        );
+        assert_eq!(caller.identity, Some(Identity::AutoAuth));
+        let nobody = keep(&mut HeaderMap::new(), Own::None, None, true);
+        assert_eq!(nobody.identity, Some(Identity::Nobody));
+        let anonymous = keep(&mut HeaderMap::new(), Own::None, None, false);
+        assert_eq!(anonymous.identity, None);
+        let other = keep(&mut HeaderMap::new(), Own::Other, None, true);
+        assert_eq!(other.identity, None);
+    }
+}

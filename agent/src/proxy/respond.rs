@@ -1,0 +1,170 @@
+//! The proxy's own answers. What Vault answers passes as it is; these have its shape, and say whose fault it was.
+//!
+//! Invariant: the text names cause and target, never a header, a body or a token.
+
+use std::time::Duration;
+
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+use keyside_lifecycle::error;
+use serde_json::json;
+
+use super::guard::Refusal;
+use crate::cache;
+use crate::cache::{body, clear, path};
+use crate::vault;
+use crate::vault::Body;
+
+/// Why the proxy answers by itself.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Path(#[from] path::Error),
+    #[error(transparent)]
+    Clear(#[from] clear::Error),
+    #[error("no such path here: /v1/ leads to Vault")]
+    NotFound,
+    #[error("use {0}")]
+    Method(&'static str),
+    #[error("there is no cache: the configuration has no cache block")]
+    NoCache,
+    /// Only of what must be read to know what it does.
+    #[error("the body is larger than {limit} bytes")]
+    BodyTooLarge { limit: usize },
+    #[error("the request's body broke off")]
+    Body(#[source] body::Cause),
+    #[error("auto-auth has not logged in yet, and this request brings no token")]
+    NoToken { retry_after: Duration },
+    #[error(transparent)]
+    Vault(vault::error::Error),
+    /// Shared by all who waited for the same.
+    #[error(transparent)]
+    Cache(std::sync::Arc<cache::Error>),
+    #[error("the task that asked Vault is gone")]
+    Lost,
+    #[error("write the metrics")]
+    Metrics(#[source] prometheus::Error),
+}
+
+impl Error {
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::Refused(refusal) => refused(refusal),
+            Self::Path(_) | Self::Clear(_) | Self::Body(_) | Self::NoCache => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::NoToken { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Vault(error) => asked(error),
+            Self::Cache(error) => match &**error {
+                cache::Error::Ask(error) => asked(error),
+                cache::Error::Body(_) => StatusCode::BAD_GATEWAY,
+                cache::Error::Slow(_) => StatusCode::GATEWAY_TIMEOUT,
+            },
+            Self::Lost | Self::Metrics(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Whether Vault could not be asked, or did not answer in time.
+    pub(crate) fn is_upstream(&self) -> bool {
+        matches!(self, Self::Vault(_) | Self::Cache(_))
+    }
+
+    pub(crate) fn response(&self) -> Response<Body> {
+        let text = json!({ "errors": [error::chain(self)] }).to_string();
+        let mut response = Response::new(body::full(text));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        match self {
+            Self::NoToken { retry_after } => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(retry_after.as_secs()));
+            }
+            Self::Method(methods) => {
+                headers.insert(ALLOW, HeaderValue::from_static(methods));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+fn refused(refusal: &Refusal) -> StatusCode {
+    match refusal {
+        Refusal::NoRequestHeader => StatusCode::PRECONDITION_FAILED,
+        Refusal::ForeignHost | Refusal::Forwarded(_) => StatusCode::FORBIDDEN,
+        Refusal::NoHost | Refusal::Repeated(_) => StatusCode::BAD_REQUEST,
+        Refusal::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+    }
+}
+
+/// 504 where Vault was silent; 502 where it, or something on the way, could not be talked to.
+fn asked(error: &vault::error::Error) -> StatusCode {
+    match error {
+        vault::error::Error::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+        _ => StatusCode::BAD_GATEWAY,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn errors_have_vaults_shape_and_say_whose_fault_it_was() {
+        let connect = || vault::error::Error::Connect {
+            target: "https://vault.test:8200".to_owned(),
+            source: "connection refused".into(),
+        };
+        let silent = vault::error::Error::Timeout {
+            target: "https://vault.test:8200".to_owned(),
+            after: Duration::from_secs(9),
+        };
+        for (error, status, text) in [
+            (
+                Error::Vault(connect()),
+                502,
+                "connect to https://vault.test:8200: connection refused",
+            ),
+            (
+                Error::Cache(std::sync::Arc::new(cache::Error::Ask(connect()))),
+                502,
+                "ask Vault: connect to https://vault.test:8200: connection refused",
+            ),
+            (
+                Error::Vault(silent),
+                504,
+                "https://vault.test:8200 did not answer within 9s",
+            ),
+            (
+                Error::Clear(clear::Error::NoValue("the token")),
+                400,
+                "\"value\" is missing: the token",
+            ),
+            (
+                Error::BodyTooLarge { limit: 7 },
+                413,
+                "the body is larger than 7 bytes",
+            ),
+        ] {
+            let response = error.response();
+            assert_eq!(response.status().as_u16(), status, "{error}");
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(body, json!({ "errors": [text] }).to_string());
+        }
+    }
+
+    #[test]
+    fn a_missing_token_says_when_to_come_back() {
+        let error = Error::NoToken {
+            retry_after: Duration::from_secs(1),
+        };
+        assert_eq!(error.response().headers()[RETRY_AFTER], "1");
+    }
+}

@@ -1,0 +1,186 @@
+//! The proxy's listeners: accept, serve, drain.
+//!
+//! Invariant: an accept error pauses the loop and never ends it; a connection's panic ends that connection alone.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use keyside_config::model::listener::{Listener, Role};
+use keyside_lifecycle::shutdown::Shutdown;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+
+use super::Proxy;
+use super::guard::Guard;
+use super::socket::{self, Socket, Stream};
+
+/// For a request's head to arrive, and, as hyper counts it, for the next request on a kept connection. Longer than
+/// clients keep idle connections, so that they close first and never write into one that is going away.
+const HEAD_TIME: Duration = Duration::from_mins(2);
+/// For a head, and for what of a body is read ahead.
+const BUFFER: usize = 64 << 10;
+const HEADERS: usize = 128;
+/// After an accept error, mostly "too many open files": trying again at once would spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// One configured listener, with all the sockets that its address stands for.
+pub(crate) struct Server {
+    sockets: Vec<Socket>,
+    listener: Listener,
+    proxy: Arc<Proxy>,
+}
+
+impl Server {
+    /// Binds the listener's sockets, and says where.
+    pub(crate) async fn bind(
+        listener: &Listener,
+        proxy: Arc<Proxy>,
+    ) -> Result<Self, socket::Error> {
+        let sockets = socket::bind(&listener.bind).await?;
+        for socket in &sockets {
+            tracing::info!(
+                event = "listening",
+                listener = socket.kind(),
+                address = socket.address()
+            );
+        }
+        Ok(Self {
+            sockets,
+            listener: listener.clone(),
+            proxy,
+        })
+    }
+
+    /// Where it can be reached.
+    pub(crate) fn addresses(&self) -> Vec<String> {
+        self.sockets.iter().map(Socket::address).collect()
+    }
+
+    /// Serves until `shutdown` is requested, then closes the sockets and finishes the requests under way. Whoever
+    /// runs this sets the deadline for that, by dropping it.
+    pub(crate) async fn run(self, shutdown: Shutdown) {
+        let connections = Arc::new(Semaphore::new(self.listener.max_connections));
+        let mut loops = JoinSet::new();
+        for socket in self.sockets {
+            let accepting = Accepting {
+                guard: Arc::new(Guard::new(&self.listener, socket.is_loopback())),
+                role: self.listener.role,
+                proxy: Arc::clone(&self.proxy),
+                free: Arc::clone(&connections),
+                socket,
+            };
+            loops.spawn(accepting.run(shutdown.clone()));
+        }
+        while loops.join_next().await.is_some() {}
+    }
+}
+
+/// One socket's loop.
+struct Accepting {
+    socket: Socket,
+    guard: Arc<Guard>,
+    role: Role,
+    proxy: Arc<Proxy>,
+    /// Connections that may still be opened, on all sockets of the listener.
+    free: Arc<Semaphore>,
+}
+
+impl Accepting {
+    async fn run(self, shutdown: Shutdown) {
+        let graceful = GracefulShutdown::new();
+        let mut connections = JoinSet::new();
+        let requested = shutdown.requested();
+        tokio::pin!(requested);
+        loop {
+            // Cancel-safe all: a watch, a set of tasks, and a connection that stays in the kernel's queue.
+            tokio::select! {
+                biased;
+                () = &mut requested => break,
+                Some(ended) = connections.join_next() => report(ended),
+                accepted = self.accept() => match accepted {
+                    Ok((stream, place)) => {
+                        connections.spawn(self.serve(stream, place, &graceful));
+                    }
+                    Err(error) => {
+                        tracing::warn!(event = "accept_failed", %error, "the listener accepts again shortly");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        drop(self.socket);
+        graceful.shutdown().await;
+    }
+
+    /// The next connection, once there is a place for it.
+    async fn accept(&self) -> io::Result<(Box<dyn Stream>, OwnedSemaphorePermit)> {
+        let place = Arc::clone(&self.free)
+            .acquire_owned()
+            .await
+            .map_err(io::Error::other)?;
+        Ok((self.socket.accept().await?, place))
+    }
+
+    fn serve(
+        &self,
+        stream: Box<dyn Stream>,
+        place: OwnedSemaphorePermit,
+        graceful: &GracefulShutdown,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let (proxy, guard, role) = (Arc::clone(&self.proxy), Arc::clone(&self.guard), self.role);
+        let open = Open::new(&self.proxy);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (proxy, guard) = (Arc::clone(&proxy), Arc::clone(&guard));
+            async move { Ok::<_, Infallible>(proxy.handle(&guard, role, request).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIME)
+            .max_buf_size(BUFFER)
+            .max_headers(HEADERS)
+            .serve_connection(TokioIo::new(stream), service);
+        let connection = graceful.watch(connection);
+        async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(event = "connection_failed", %error, "a client went away");
+            }
+            drop((place, open));
+        }
+    }
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(
+            event = "connection_panicked",
+            "one connection was dropped; the others go on"
+        );
+    }
+}
+
+/// An open connection, counted.
+struct Open(prometheus::IntGauge);
+
+impl Open {
+    fn new(proxy: &Proxy) -> Self {
+        let gauge = proxy.metrics.connections.clone();
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

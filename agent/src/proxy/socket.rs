@@ -1,0 +1,207 @@
+//! The sockets of a listener: bound all together, or not at all.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::task::{Context, Poll};
+
+use keyside_config::model::Mode;
+use keyside_config::model::listener::{Bind, HostPort};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+
+use crate::admin::socket::Socket as UnixSocket;
+use crate::sink::owner;
+
+/// A Unix socket's mode where none is configured: the agent's own user.
+const MODE: Mode = Mode(0o600);
+
+/// Why a listener cannot be reached.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("look up the listener's address {address}")]
+    LookUp {
+        address: HostPort,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the listener's address {address} stands for no address here")]
+    NoAddress { address: HostPort },
+    #[error("bind the listener to {address}")]
+    Tcp {
+        address: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
+    #[error("bind the listener to {}", path.display())]
+    Unix {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("find the owner of the socket {}", path.display())]
+    Owner {
+        path: PathBuf,
+        #[source]
+        source: owner::Error,
+    },
+}
+
+/// One bound socket.
+pub(super) enum Socket {
+    Tcp(TcpListener, SocketAddr),
+    Unix(UnixSocket, PathBuf),
+}
+
+/// A connection of either kind.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// Binds all that `bind` stands for.
+pub(super) async fn bind(bind: &Bind) -> Result<Vec<Socket>, Error> {
+    match bind {
+        Bind::Tcp(address) => tcp(address).await,
+        Bind::Unix {
+            path,
+            mode,
+            user,
+            group,
+        } => {
+            let socket = unix(
+                path,
+                mode.unwrap_or(MODE),
+                user.as_deref(),
+                group.as_deref(),
+            )?;
+            Ok(vec![socket])
+        }
+    }
+}
+
+/// Every address of a name, all on one port: with port 0, the port that the first one got.
+async fn tcp(address: &HostPort) -> Result<Vec<Socket>, Error> {
+    let mut sockets = Vec::new();
+    let mut port = address.port;
+    let mut absent = None;
+    for ip in addresses(address).await? {
+        let at = SocketAddr::new(ip, port);
+        match TcpListener::bind(at)
+            .await
+            .and_then(|listener| Ok((listener.local_addr()?, listener)))
+        {
+            Ok((bound, listener)) => {
+                port = bound.port();
+                sockets.push(Socket::Tcp(listener, bound));
+            }
+            // A name may stand for IPv6 where the host has none.
+            Err(source)
+                if source.kind() == io::ErrorKind::AddrNotAvailable || is_unsupported(&source) =>
+            {
+                absent = Some(Error::Tcp {
+                    address: at,
+                    source,
+                });
+            }
+            Err(source) => {
+                return Err(Error::Tcp {
+                    address: at,
+                    source,
+                });
+            }
+        }
+    }
+    if sockets.is_empty() {
+        let address = address.clone();
+        return Err(absent.unwrap_or(Error::NoAddress { address }));
+    }
+    Ok(sockets)
+}
+
+fn is_unsupported(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
+}
+
+async fn addresses(address: &HostPort) -> Result<Vec<IpAddr>, Error> {
+    if let Ok(ip) = address.host.parse() {
+        return Ok(vec![ip]);
+    }
+    // Not left to /etc/hosts: a container may have none, or only one of the two in it.
+    if address.host.eq_ignore_ascii_case("localhost") {
+        return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
+    }
+    let found = tokio::net::lookup_host((address.host.as_str(), address.port)).await;
+    let found = found.map_err(|source| Error::LookUp {
+        address: address.clone(),
+        source,
+    })?;
+    let mut ips: Vec<IpAddr> = found.map(|found| found.ip()).collect();
+    ips.dedup();
+    Ok(ips)
+}
+
+/// Bound with mode 0600, so that nobody else gets in before owner and mode are what they should be.
+fn unix(path: &Path, mode: Mode, user: Option<&str>, group: Option<&str>) -> Result<Socket, Error> {
+    let no_owner = |source| Error::Owner {
+        path: path.to_owned(),
+        source,
+    };
+    let user = user.map(owner::user).transpose().map_err(no_owner)?;
+    let group = group.map(owner::group).transpose().map_err(no_owner)?;
+    let failed = |source| Error::Unix {
+        path: path.to_owned(),
+        source,
+    };
+    let socket = UnixSocket::bind(path).map_err(failed)?;
+    if user.is_some() || group.is_some() {
+        std::os::unix::fs::lchown(path, user, group).map_err(failed)?;
+    }
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode.0);
+    std::fs::set_permissions(path, permissions).map_err(failed)?;
+    Ok(Socket::Unix(socket, path.to_owned()))
+}
+
+impl Socket {
+    /// Whether only this host can reach it, over the network that browsers use too.
+    pub(super) fn is_loopback(&self) -> bool {
+        match self {
+            Self::Tcp(_, address) => address.ip().is_loopback(),
+            Self::Unix(..) => false,
+        }
+    }
+
+    pub(super) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Tcp(..) => "tcp",
+            Self::Unix(..) => "unix",
+        }
+    }
+
+    pub(super) fn address(&self) -> String {
+        match self {
+            Self::Tcp(_, address) => address.to_string(),
+            Self::Unix(_, path) => path.display().to_string(),
+        }
+    }
+
+    /// The next connection. Cancel-safe: a connection not taken stays in the kernel's queue.
+    pub(super) async fn accept(&self) -> io::Result<Box<dyn Stream>> {
+        poll_fn(|context| self.poll_accept(context)).await
+    }
+
+    fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<Box<dyn Stream>>> {
+        match self {
+            Self::Tcp(listener, _) => listener.poll_accept(context).map(|accepted| {
+                let (stream, _peer) = accepted?;
+                // Small answers must not wait for an acknowledgement.
+                stream.set_nodelay(true)?;
+                Ok(Box::new(stream) as Box<dyn Stream>)
+            }),
+            Self::Unix(socket, _) => socket
+                .listener
+                .poll_accept(context)
+                .map(|accepted| Ok(Box::new(accepted?.0) as Box<dyn Stream>)),
+        }
+    }
+}
