@@ -33,6 +33,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let start = Instant::now();
     tools::install()?;
     end_on_signal()?;
+    process::keep_quiet();
     let mut summary = Summary::default();
 
     console::step("Build the release binaries (a few minutes, the first time)");

@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +22,15 @@ const KEPT_LINES: usize = 20_000;
 
 /// The children that nobody has waited for yet.
 static RUNNING: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+/// Whether a child's lines are printed when its handle is dropped.
+static REPORT: AtomicBool = AtomicBool::new(true);
+
+/// From now on the handles are dropped silently: for a program whose own output is for a person to read. In a test all
+/// that is printed is captured, and shown if the test fails, whether by a panic or by an error that it returns.
+pub fn keep_quiet() {
+    REPORT.store(false, Ordering::Relaxed);
+}
 
 /// Kills every child, for a program that was interrupted: whatever it is doing with them fails at once, and it ends as
 /// after any failure.
@@ -261,7 +271,7 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         self.kill();
-        if std::thread::panicking() {
+        if REPORT.load(Ordering::Relaxed) {
             self.log.print(&self.name);
         }
     }
