@@ -229,13 +229,11 @@ impl Task {
         self.trouble.send_replace(Some(cause));
         self.metrics.login(metrics::result(failure));
         let hint = match &error {
-            Error::Vault { source, .. } if source.status() == Some(http::StatusCode::FORBIDDEN) => {
-                self.method.hint()
-            }
+            Error::Vault { .. } if failure == Failure::Refused => self.method.hint(),
             _ => None,
         };
         self.story
-            .login_failed(&error, failure, hint, machine.ends(), now);
+            .login_failed(&error, failure, hint.as_deref(), machine.ends(), now);
         match machine.apply(Event::LoginFailed(failure), now) {
             Step::GiveUp => Err(Error::GivenUp(Box::new(error))),
             step => Ok(step),

@@ -1,6 +1,10 @@
 //! Black-box tests: the real agent against a real OpenBao server, over real sockets.
 
 mod admin;
+mod auto_auth;
 mod configuration;
+mod outage;
+mod sink;
+mod watch;
 #[allow(dead_code, reason = "the tests of each part land with it")]
 mod world;

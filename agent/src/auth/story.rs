@@ -61,12 +61,11 @@ impl Story {
         &mut self,
         error: &dyn Error,
         failure: Failure,
-        hint: Option<String>,
+        hint: Option<&str>,
         ends: Option<Instant>,
         now: Instant,
     ) {
         let error = chain(error);
-        let hint = hint.unwrap_or_default();
         if self.is_news(failure) {
             tracing::warn!(
                 event = "login_failed",

@@ -1,0 +1,70 @@
+//! Vault goes away and comes back: nothing is lost, and nothing is stormed.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode, header};
+use keyside_harness::openbao::{Options, Role, Storage};
+use keyside_harness::poll;
+use keyside_harness::tap::Action;
+
+use crate::watch::Watch;
+use crate::world::{ROLE, World};
+
+const LOGIN: &str = "/v1/auth/kubernetes/login";
+const RENEW: &str = "/v1/auth/token/renew-self";
+
+/// The token lives for 60 s and is renewed after 40 to 45 s: Vault is away from second 36 to second 46 at least.
+#[test]
+fn a_restart_of_ten_seconds_costs_neither_the_token_nor_a_login() -> anyhow::Result<()> {
+    let options = Options {
+        storage: Storage::Durable,
+        ..Options::default()
+    };
+    let role = Role {
+        name: ROLE,
+        ttl: 60,
+        ..Role::default()
+    };
+    let mut world = World::with(options, &role)?;
+    let mut agent = world.started()?;
+    let token = world.sink()?;
+    Watch::new(&world).throughout(Duration::from_secs(36))?;
+
+    world.server.stop()?;
+    poll::throughout("the token in the sink", Duration::from_secs(10), || {
+        let held = world.sink()?;
+        anyhow::ensure!(held == token, "another one");
+        anyhow::Ok(())
+    })?;
+    let tried = world.tap.count(&Method::POST, RENEW);
+    assert!((1..=12).contains(&tried), "{tried} renewals in 10 s");
+    agent.child.wait_for_event("outage_began")?;
+    world.server.restart()?;
+
+    agent.child.wait_for_event("renewed")?;
+    agent.child.wait_for_event("outage_over")?;
+    // Well past the end that the token would have had.
+    Watch::new(&world).throughout(Duration::from_secs(20))?;
+    assert_eq!(world.sink()?, token);
+    assert_eq!(world.tap.count(&Method::POST, LOGIN), 1, "no new login");
+    Ok(())
+}
+
+#[test]
+fn a_sealed_vault_is_not_pressed_and_retry_after_is_kept() -> anyhow::Result<()> {
+    let world = World::new()?;
+    let busy = Action::fail_with(StatusCode::SERVICE_UNAVAILABLE, header::RETRY_AFTER, "3");
+    world.tap.on(Method::POST, LOGIN, busy);
+    let mut agent = world.agent(&world.config())?;
+    agent.child.wait_for_event("outage_began")?;
+    poll::throughout("silence", Duration::from_millis(2500), || {
+        let logins = world.tap.count(&Method::POST, LOGIN);
+        anyhow::ensure!(logins == 1, "{logins} logins");
+        anyhow::Ok(())
+    })?;
+    world.tap.heal();
+    agent.child.wait_for_event("started")?;
+    agent.child.wait_for_event("outage_over")?;
+    assert_eq!(world.tap.count(&Method::POST, LOGIN), 2);
+    Ok(())
+}

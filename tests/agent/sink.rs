@@ -1,0 +1,107 @@
+//! File sinks: whole, with their mode, and never where something else is in the way.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, symlink};
+
+use keyside_harness::poll;
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+/// The usual configuration with these sinks instead of its own.
+fn config(world: &World, sinks: Value) -> Value {
+    let mut config = world.config();
+    let place = config.pointer_mut("/auto_auth/sink");
+    *place.expect("the usual configuration has a sink") = sinks;
+    config
+}
+
+fn sink(world: &World, name: &str) -> Value {
+    json!({ "type": "file", "config": { "path": world.path(name) } })
+}
+
+#[test]
+fn a_sink_has_the_mode_that_was_asked_for_whatever_the_umask() -> anyhow::Result<()> {
+    let world = World::new()?;
+    let asked = |name: &str, mode: &str| {
+        let mut sink = sink(&world, name);
+        sink["config"]["mode"] = json!(mode);
+        sink
+    };
+    let sinks = json!([
+        sink(&world, "token"),
+        asked("wide", "0666"),
+        asked("narrow", "0400")
+    ]);
+    let mut agent = world.agent(&config(&world, sinks))?;
+    agent.child.wait_for_event("started")?;
+    for (name, expected) in [("token", 0o640), ("wide", 0o666), ("narrow", 0o400)] {
+        let mode = fs::metadata(world.path(name))?.mode() & 0o7777;
+        assert_eq!(mode, expected, "{name}: {mode:o}");
+        assert_eq!(fs::read_to_string(world.path(name))?, world.sink()?);
+    }
+    Ok(())
+}
+
+#[test]
+fn an_existing_file_is_replaced_and_not_rewritten() -> anyhow::Result<()> {
+    let world = World::new()?;
+    fs::write(world.path("token"), "an older token")?;
+    let before = fs::metadata(world.path("token"))?.ino();
+    let link = world.path("link");
+    fs::hard_link(world.path("token"), &link)?;
+    let _agent = world.started()?;
+    assert_ne!(fs::metadata(world.path("token"))?.ino(), before);
+    assert_eq!(
+        fs::read_to_string(link)?,
+        "an older token",
+        "whoever had it open keeps it whole"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_link_in_the_way_is_refused_and_holds_up_no_other_sink() -> anyhow::Result<()> {
+    let world = World::new()?;
+    let elsewhere = world.path("elsewhere");
+    fs::write(&elsewhere, "mine")?;
+    symlink(&elsewhere, world.path("linked"))?;
+    let sinks = json!([sink(&world, "linked"), sink(&world, "token")]);
+    let mut agent = world.agent(&config(&world, sinks))?;
+    let told = agent.child.wait_for_event("sink_failed")?;
+    assert!(told.to_string().contains("is a symbolic link"), "{told}");
+    agent.child.wait_for_event("sink_written")?;
+    assert!(
+        world
+            .server
+            .client(&world.sink()?)?
+            .look_up_self()?
+            .is_some()
+    );
+    assert_eq!(fs::read_to_string(&elsewhere)?, "mine");
+    assert!(
+        agent.child.events("started").is_empty(),
+        "not every sink has its token"
+    );
+
+    fs::remove_file(world.path("linked"))?;
+    agent.child.wait_for_event("started")?;
+    assert_eq!(fs::read_to_string(world.path("linked"))?, world.sink()?);
+    Ok(())
+}
+
+#[test]
+fn a_sink_whose_folder_comes_late_gets_the_token_then() -> anyhow::Result<()> {
+    let world = World::new()?;
+    let sinks = json!([sink(&world, "late/token"), sink(&world, "token")]);
+    let mut agent = world.agent(&config(&world, sinks))?;
+    agent.child.wait_for_event("sink_failed")?;
+    fs::create_dir(world.path("late"))?;
+    agent.child.wait_for_event("started")?;
+    assert_eq!(fs::read_to_string(world.path("late/token"))?, world.sink()?);
+    poll::until("no temporary file", poll::LIMIT, || {
+        let left = fs::read_dir(world.path("late"))?.count();
+        anyhow::ensure!(left == 1, "{left} files");
+        anyhow::Ok(())
+    })
+}
