@@ -1,5 +1,6 @@
-//! The chart, rendered by the real Helm engine, and the images that it installs.
+//! The chart, rendered by the real Helm engine; the images that it installs; and the pages that tell of both.
 
+mod annotations;
 mod helm;
 mod image;
 mod objects;

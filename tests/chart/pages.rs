@@ -19,7 +19,7 @@ const PAGES: [&str; 6] = [
     "docs/annotations.md",
 ];
 
-fn page(name: &str) -> anyhow::Result<String> {
+pub(crate) fn page(name: &str) -> anyhow::Result<String> {
     std::fs::read_to_string(tools::root()?.join(name)).with_context(|| format!("read {name}"))
 }
 
@@ -55,7 +55,6 @@ fn the_chart_and_the_pages_name_this_version() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Everything in the repository's root that a page names in its first lines has to exist; so have the folders.
 #[test]
 fn the_folders_that_contributors_are_told_of_exist() -> anyhow::Result<()> {
     let root = tools::root()?;
@@ -105,7 +104,7 @@ fn the_sample_configuration_is_one() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Blocks that the page has headings for, and the key under which the environment chooses between them.
+/// Blocks, which have headings instead of rows.
 const BLOCKS: [&str; 7] = [
     "vault",
     "auto_auth",
@@ -172,7 +171,7 @@ fn every_key_of_the_page_is_known() -> anyhow::Result<()> {
 }
 
 /// What stands between backticks.
-fn words(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
