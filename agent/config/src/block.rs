@@ -101,10 +101,13 @@ impl<'a> Block<'a> {
     }
 
     /// Text that must be there and not be empty.
-    pub(crate) fn required(&mut self, report: &mut Report, key: &'static str) -> Option<String> {
-        let path = self.path_of(key);
+    pub(crate) fn required(
+        &mut self,
+        report: &mut Report,
+        key: &'static str,
+    ) -> Option<Found<String>> {
         if !self.wrote(key) {
-            report.wrong(self.at, path, "is missing");
+            report.wrong(self.at, self.path_of(key), "is missing");
             return None;
         }
         let found = self.value(report, key, scalar::text)?;
@@ -112,7 +115,7 @@ impl<'a> Block<'a> {
             report.wrong_at(&found.origin, "must not be empty");
             return None;
         }
-        Some(found.value)
+        Some(found)
     }
 
     pub(crate) fn flag(&mut self, report: &mut Report, key: &'static str) -> Option<bool> {
@@ -176,10 +179,15 @@ impl<'a> Block<'a> {
 pub(crate) fn once_in_each_source(report: &mut Report, path: &str, fields: &[&Field]) {
     let pairs = fields.iter().zip(fields.iter().skip(1));
     for (earlier, later) in pairs.filter(|(a, b)| a.key.at.source == b.key.at.source) {
-        let line = earlier.key.at.line;
-        let what = format!("was already written on line {line}; one is allowed");
-        report.wrong(later.key.at, path, what);
+        second(report, path, earlier.key.at, later.key.at);
     }
+}
+
+/// One was allowed.
+pub(crate) fn second(report: &mut Report, path: &str, earlier: Position, later: Position) {
+    let line = earlier.line;
+    let what = format!("was already written on line {line}; one is allowed");
+    report.wrong(later, path, what);
 }
 
 /// The blocks that a field stands for: one; each of a list; or, where all keys of an object are among `types`, each of

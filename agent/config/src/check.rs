@@ -9,6 +9,9 @@ use crate::model::listener::HostPort;
 use crate::model::vault::Address;
 use crate::report::{Found, Origin, Report};
 
+#[cfg(test)]
+mod tests;
+
 /// A socket that the agent will bind, and where that was written.
 pub(crate) struct Bound {
     pub(crate) socket: Socket,

@@ -19,6 +19,11 @@ impl<'a> Cursor<'a> {
         self.at
     }
 
+    /// Something is wrong with what comes next.
+    pub(crate) fn fault(&self, what: impl Into<String>) -> Fault {
+        Fault::new(self.at, what)
+    }
+
     /// How many bytes lie behind.
     pub(crate) fn offset(&self) -> usize {
         self.offset

@@ -3,6 +3,8 @@
 //! Precedence: flags, then environment, then later files, then earlier ones. Keys win one by one, not block by block;
 //! repeated blocks (`listener`, `sink`) append.
 
+use std::path::PathBuf;
+
 use crate::block::Block;
 use crate::load::Flags;
 use crate::model::{AttachToken, Config};
@@ -13,8 +15,10 @@ use crate::scalar;
 use crate::{check, setting};
 
 mod auto_auth;
+mod kind;
 mod listener;
 mod own;
+mod sink;
 mod vault;
 
 /// Reads everything. The result is meaningful only if nothing was reported.
@@ -62,7 +66,7 @@ pub(crate) struct Draft {
     pub(crate) proxy_attach: Option<Found<AttachToken>>,
     /// What is bound or written, each with its place.
     pub(crate) bound: Vec<check::Bound>,
-    pub(crate) sink_paths: Vec<Found<std::path::PathBuf>>,
+    pub(crate) sink_paths: Vec<Found<PathBuf>>,
 }
 
 fn finish(draft: Draft) -> Config {

@@ -12,6 +12,10 @@ use crate::node::{Fault, Field, MAX_DEPTH, Name, Node, Position, Value};
 use lexer::{Lexer, Token};
 
 mod lexer;
+mod text;
+
+#[cfg(test)]
+mod tests;
 
 /// Reads a whole text.
 ///

@@ -7,6 +7,9 @@
 use crate::cursor::Cursor;
 use crate::node::{Fault, Field, MAX_DEPTH, Name, Node, Position, Value};
 
+#[cfg(test)]
+mod tests;
+
 /// Reads a whole text, which is one object.
 ///
 /// # Errors
@@ -18,7 +21,7 @@ pub fn read(text: &str, start: Position) -> Result<Vec<Field>, Fault> {
     let Node { at, value } = reader.value(0)?;
     reader.blanks();
     if reader.cursor.peek().is_some() {
-        return Err(reader.fault("nothing may follow the object"));
+        return Err(reader.cursor.fault("nothing may follow the object"));
     }
     match value {
         Value::Object(fields) => Ok(fields),
@@ -31,10 +34,6 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn fault(&self, what: impl Into<String>) -> Fault {
-        Fault::new(self.cursor.at(), what)
-    }
-
     fn blanks(&mut self) {
         self.cursor
             .take_while(|c| matches!(c, ' ' | '\t' | '\n' | '\r'));
@@ -42,7 +41,9 @@ impl Reader<'_> {
 
     fn value(&mut self, depth: usize) -> Result<Node, Fault> {
         if depth > MAX_DEPTH {
-            return Err(self.fault(format!("nests more than {MAX_DEPTH} deep")));
+            return Err(self
+                .cursor
+                .fault(format!("nests more than {MAX_DEPTH} deep")));
         }
         let at = self.cursor.at();
         let value = match self.cursor.peek() {
@@ -73,12 +74,12 @@ impl Reader<'_> {
     fn field(&mut self, depth: usize) -> Result<Field, Fault> {
         let at = self.cursor.at();
         if self.cursor.peek() != Some('"') {
-            return Err(self.fault("expected a key in double quotes"));
+            return Err(self.cursor.fault("expected a key in double quotes"));
         }
         let text = self.string()?;
         self.blanks();
         if !self.cursor.eat(':') {
-            return Err(self.fault("expected `:` after the key"));
+            return Err(self.cursor.fault("expected `:` after the key"));
         }
         self.blanks();
         Ok(Field {
@@ -110,14 +111,14 @@ impl Reader<'_> {
             return Ok(false);
         }
         if !self.cursor.eat(',') {
-            return Err(self.fault(format!("expected `,` or `{close}`")));
+            return Err(self.cursor.fault(format!("expected `,` or `{close}`")));
         }
         self.blanks();
         Ok(true)
     }
 
     fn literal(&mut self) -> Result<Value, Fault> {
-        let unknown = self.fault("expected a value");
+        let unknown = self.cursor.fault("expected a value");
         match self.cursor.take_while(|c| c.is_ascii_alphabetic()) {
             "null" => Ok(Value::Null),
             "true" => Ok(Value::Bool(true)),
@@ -127,7 +128,7 @@ impl Reader<'_> {
     }
 
     fn number(&mut self) -> Result<Value, Fault> {
-        let unread = self.fault("is no number that JSON has");
+        let unread = self.cursor.fault("is no number that JSON has");
         let text = self
             .cursor
             .take_while(|c| matches!(c, '0'..='9' | '-' | '+' | '.' | 'e' | 'E'));
@@ -140,7 +141,7 @@ impl Reader<'_> {
     }
 
     fn string(&mut self) -> Result<String, Fault> {
-        let unclosed = self.fault("the string is not closed");
+        let unclosed = self.cursor.fault("the string is not closed");
         self.cursor.bump();
         let mut text = String::new();
         loop {
@@ -159,7 +160,9 @@ impl Reader<'_> {
     }
 
     fn escape(&mut self) -> Result<char, Fault> {
-        let unknown = self.fault("there is no such escape; a backslash itself is written `\\\\`");
+        let unknown = self
+            .cursor
+            .fault("there is no such escape; a backslash itself is written `\\\\`");
         Ok(match self.cursor.bump() {
             Some(same @ ('"' | '\\' | '/')) => same,
             Some('b') => '\x08',
@@ -174,7 +177,7 @@ impl Reader<'_> {
 
     /// Characters beyond U+FFFF are two escapes, a surrogate pair.
     fn unicode(&mut self) -> Result<char, Fault> {
-        let lone = self.fault("the escape is half of a surrogate pair");
+        let lone = self.cursor.fault("the escape is half of a surrogate pair");
         let first = self.cursor.digits(4, 16)?;
         if let Some(character) = char::from_u32(first) {
             return Ok(character);

@@ -10,6 +10,9 @@ use crate::node::{Node, Value};
 
 pub(crate) mod address;
 
+#[cfg(test)]
+mod tests;
+
 /// What a reader of one value returns: the value, or what is wrong with it.
 pub(crate) type Read<T> = Result<T, String>;
 

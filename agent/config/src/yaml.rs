@@ -11,6 +11,9 @@ use granit_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, Tag};
 
 use crate::node::{Fault, Field, MAX_DEPTH, Name, Node, Position, Value};
 
+#[cfg(test)]
+mod tests;
+
 /// How many values all aliases of a text may repeat together.
 pub const MAX_REPEATED: usize = 10_000;
 

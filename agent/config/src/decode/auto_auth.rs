@@ -1,21 +1,17 @@
-//! `auto_auth`: `method` and `sink`.
+//! `auto_auth` and its `method`.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Draft;
 use super::vault::canonical;
+use super::{kind, sink};
 use crate::block::{self, Block, Body};
-use crate::model::Mode;
-use crate::model::auto_auth::{AutoAuth, FileSink, Login, Method, SERVICE_ACCOUNT_TOKEN, Sink};
-use crate::node::{Field, Name, Node, Position, Value};
+use crate::model::auto_auth::{AutoAuth, Login, Method, SERVICE_ACCOUNT_TOKEN};
 use crate::peer::{self, Kind};
 use crate::report::{Found, Report};
 use crate::scalar;
 
 const METHODS: &[&str] = &["approle", "jwt", "kubernetes"];
-const SINKS: &[&str] = &["file"];
-const OTHER_SINKS: &[&str] = &["inmem", "socket"];
 
 pub(super) fn auto_auth(report: &mut Report, top: &mut Block<'_>, draft: &mut Draft) {
     let Some(mut block) = top.single(report, "auto_auth", Kind::AutoAuth) else {
@@ -23,7 +19,7 @@ pub(super) fn auto_auth(report: &mut Report, top: &mut Block<'_>, draft: &mut Dr
     };
     draft.auto_auth = Some(block.at());
     let method = method(report, &mut block);
-    let sinks = sinks(report, &mut block, draft);
+    let sinks = sink::sinks(report, &mut block, draft);
     block.finish(report);
     draft.config.auto_auth = method.map(|method| AutoAuth { method, sinks });
 }
@@ -43,7 +39,7 @@ fn method(report: &mut Report, auto_auth: &mut Block<'_>) -> Option<Method> {
     one_in_each_source(report, &path, &bodies);
     let kinds: Vec<_> = bodies
         .iter()
-        .map(|body| type_of(report, &path, body))
+        .map(|body| kind::type_of(report, &path, body))
         .collect();
     let Some(kind) = kinds.iter().rev().flatten().next().copied() else {
         let at = bodies.last().map_or(auto_auth.at(), |body| body.at);
@@ -52,7 +48,7 @@ fn method(report: &mut Report, auto_auth: &mut Block<'_>) -> Option<Method> {
         return None;
     };
     // A later file that names another method replaces the earlier one; it does not inherit its role.
-    let same = |of: &Option<Type<'_>>| of.is_none_or(|of| of.text == kind.text);
+    let same = |of: &Option<kind::Type<'_>>| of.is_none_or(|of| of.text == kind.text);
     let kept: Vec<_> = bodies
         .iter()
         .zip(&kinds)
@@ -134,7 +130,7 @@ fn kubernetes(report: &mut Report, config: &mut Block<'_>) -> Option<Login> {
     let role = config.required(report, "role");
     let token_path = config.text(report, "token_path").map(Found::into_path);
     Some(Login::Kubernetes {
-        role: role?,
+        role: role?.value,
         token_path: token_path.map_or_else(|| SERVICE_ACCOUNT_TOKEN.into(), |found| found.value),
     })
 }
@@ -144,8 +140,8 @@ fn jwt(report: &mut Report, config: &mut Block<'_>) -> Option<Login> {
     let path = config.required(report, "path");
     let remove = config.flag(report, "remove_jwt_after_reading");
     Some(Login::Jwt {
-        role: role?,
-        path: path?.into(),
+        role: role?.value,
+        path: path?.value.into(),
         remove_after_reading: remove.unwrap_or(true),
     })
 }
@@ -155,155 +151,16 @@ fn app_role(report: &mut Report, config: &mut Block<'_>) -> Option<Login> {
     let secret_id = config.text(report, "secret_id_file_path");
     let remove = config.flag(report, "remove_secret_id_file_after_reading");
     Some(Login::AppRole {
-        role_id: role_id?.into(),
+        role_id: role_id?.value.into(),
         secret_id: secret_id.map(|found| found.value.into()),
         remove_secret_id_after_reading: remove.unwrap_or(true),
     })
 }
 
-/// `sink` blocks, also those inside `sinks { … }`.
-fn sinks(report: &mut Report, auto_auth: &mut Block<'_>, draft: &mut Draft) -> Vec<Sink> {
-    let path = auto_auth.path_of("sink");
-    let mut fields = auto_auth.take("sink");
-    for outer in auto_auth.take("sinks") {
-        let outer_path = auto_auth.path_of("sinks");
-        for body in block::bodies_of(report, &outer_path, outer, &[]) {
-            let mut inner = Block::new(Kind::Sinks, outer_path.clone(), body.at, body.fields);
-            fields.extend(inner.take("sink"));
-            inner.finish(report);
-        }
-    }
-    let bodies = fields
-        .into_iter()
-        .flat_map(|field| bodies_of_sink(report, &path, field));
-    let bodies: Vec<_> = bodies.collect();
-    draft.wrote_sink = !bodies.is_empty();
-    let sinks = bodies
-        .into_iter()
-        .filter_map(|body| sink(report, &path, body, draft));
-    sinks.collect()
-}
-
-fn bodies_of_sink<'a>(report: &mut Report, path: &str, field: &'a Field) -> Vec<Body<'a>> {
-    let types = [SINKS, OTHER_SINKS].concat();
-    block::bodies_of(report, path, field, &types)
-}
-
-fn sink(report: &mut Report, path: &str, body: Body<'_>, draft: &mut Draft) -> Option<Sink> {
-    let type_path = format!("{path}.type");
-    match type_of(report, path, &body) {
-        None => {
-            report.wrong(body.at, type_path, "is missing; write \"file\"");
-            return None;
-        }
-        Some(kind) if !SINKS.contains(&kind.text) => {
-            let what = format!(
-                "{} is not supported; write \"file\"",
-                scalar::quote(kind.text)
-            );
-            report.wrong(kind.at, type_path, what);
-            return None;
-        }
-        Some(_) => {}
-    }
-    let mut block = Block::new(Kind::Sink, path.to_owned(), body.at, body.fields);
-    let _type = block.take("type");
-    let config_path = block.path_of("config");
-    let config = block.single(report, "config", Kind::FileSink);
-    let config =
-        config.unwrap_or_else(|| Block::new(Kind::FileSink, config_path, body.at, Vec::new()));
-    let sink = file_sink(report, config, draft);
-    block.finish(report);
-    sink.map(Sink::File)
-}
-
-fn file_sink(report: &mut Report, mut config: Block<'_>, draft: &mut Draft) -> Option<FileSink> {
-    let at = config.at();
-    let path = config.required(report, "path").map(PathBuf::from);
-    let mode = config.value(report, "mode", scalar::mode);
-    let owner = name(report, &mut config, "owner", "uid");
-    let group = name(report, &mut config, "group", "gid");
-    let path_origin = report.origin(at, config.path_of("path"));
-    config.finish(report);
-    let path = path?;
-    let (value, origin) = (path.clone(), path_origin);
-    draft.sink_paths.push(Found { value, origin });
-    Some(FileSink {
-        path,
-        mode: mode.map_or(Mode(0o640), |found| found.value),
-        owner,
-        group,
-    })
-}
-
-/// A user or group under Vault Agent's key or OpenBao's.
-fn name(
-    report: &mut Report,
-    block: &mut Block<'_>,
-    key: &'static str,
-    other: &'static str,
-) -> Option<String> {
-    let first = block.value(report, key, scalar::name_or_id);
-    // OpenBao's default, which means "leave it".
-    let id = |node: &Node| match node.value {
-        Value::Integer(-1) => Ok(String::new()),
-        _ => scalar::name_or_id(node),
-    };
-    let second = block.value(report, other, id);
-    if let (Some(_), Some(second)) = (&first, &second) {
-        report.wrong_at(
-            &second.origin,
-            format!("says the same as `{key}`; write one of them"),
-        );
-    }
-    let found = first.or(second).map(|found| found.value);
-    found.filter(|name| !name.is_empty())
-}
-
-/// The type that a block's label or its `type` names, and where.
-#[derive(Clone, Copy)]
-pub(super) struct Type<'a> {
-    pub(super) text: &'a str,
-    pub(super) at: Position,
-}
-
-/// The type of a block; a label and a `type` that differ are a mistake.
-pub(super) fn type_of<'a>(report: &mut Report, path: &str, body: &Body<'a>) -> Option<Type<'a>> {
-    let label = body.label.map(|Name { at, text }| Type { text, at: *at });
-    let mut fields = body.fields.iter().rev();
-    let Some(field) = fields.find(|field| field.key.text == "type") else {
-        return label;
-    };
-    let Value::Text(text) = &field.node.value else {
-        let what = format!(
-            "is {}; write text in double quotes",
-            scalar::kind(&field.node)
-        );
-        report.wrong(field.node.at, format!("{path}.type"), what);
-        return label;
-    };
-    let at = field.node.at;
-    match label {
-        Some(label) if label.text != text => {
-            let what = format!(
-                "differs from the label {}; write one of them",
-                scalar::quote(label.text)
-            );
-            report.wrong(at, format!("{path}.type"), what);
-            Some(label)
-        }
-        _ => Some(Type { text, at }),
-    }
-}
-
 fn one_in_each_source(report: &mut Report, path: &str, bodies: &[Body<'_>]) {
     for (earlier, later) in bodies.iter().zip(bodies.iter().skip(1)) {
         if earlier.at.source == later.at.source {
-            report.wrong(
-                later.at,
-                path,
-                "is the second one in this file; one is allowed",
-            );
+            block::second(report, path, earlier.at, later.at);
         }
     }
 }

@@ -1,13 +1,11 @@
 //! `listener` blocks.
 
-use std::path::PathBuf;
-
-use super::Draft;
-use super::auto_auth::type_of;
+use super::{Draft, kind};
 use crate::block::{self, Block, Body};
 use crate::check::{Bound, Socket};
+use crate::model::Mode;
 use crate::model::listener::{Bind, HostPort, Listener, Role};
-use crate::node::Node;
+use crate::node::{Node, Value};
 use crate::peer::Kind;
 use crate::report::{Found, Report};
 use crate::scalar::{self, Read};
@@ -28,7 +26,7 @@ pub(super) fn listeners(report: &mut Report, top: &mut Block<'_>, draft: &mut Dr
 }
 
 fn listener(report: &mut Report, body: Body<'_>, draft: &mut Draft) -> Option<Listener> {
-    let kind = type_of(report, "listener", &body);
+    let kind = kind::type_of(report, "listener", &body);
     let mut block = Block::new(Kind::Listener, "listener".to_owned(), body.at, body.fields);
     let type_path = block.path_of("type");
     let Some(kind) = kind else {
@@ -119,21 +117,21 @@ fn unix(report: &mut Report, block: &mut Block<'_>) -> Option<(Bind, Bound)> {
             "must be true, or left out: listeners have no TLS in this version",
         );
     }
-    let path = block.required(report, "address").map(PathBuf::from);
+    let path = block.required(report, "address").map(Found::into_path);
     let mode = block.value(report, "socket_mode", socket_mode);
     let user = block.value(report, "socket_user", scalar::name_or_id);
     let group = block.value(report, "socket_group", scalar::name_or_id);
     let path = path?;
     let bound = Bound {
-        socket: Socket::Unix(path.clone()),
-        origin: report.origin(block.at(), block.path_of("address")),
+        socket: Socket::Unix(path.value.clone()),
+        origin: path.origin,
     };
     let name = |found: Option<Found<String>>| {
         let name = found.map(|found| found.value);
         name.filter(|name| !name.is_empty())
     };
     let bind = Bind::Unix {
-        path,
+        path: path.value,
         mode: mode.and_then(|found| found.value),
         user: name(user),
         group: name(group),
@@ -141,9 +139,9 @@ fn unix(report: &mut Report, block: &mut Block<'_>) -> Option<(Bind, Bound)> {
     Some((bind, bound))
 }
 
-fn socket_mode(node: &Node) -> Read<Option<crate::model::Mode>> {
+fn socket_mode(node: &Node) -> Read<Option<Mode>> {
     match &node.value {
-        crate::node::Value::Text(text) if text.is_empty() => Ok(None),
+        Value::Text(text) if text.is_empty() => Ok(None),
         _ => scalar::mode(node).map(Some),
     }
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Flags, load, load_with_notes};
+use proptest::prelude::*;
+
 use crate::mistake::Mistakes;
 use crate::model::auto_auth::{FileSink, Login, Sink};
 use crate::model::listener::{Bind, HostPort};
@@ -465,5 +467,43 @@ listener "tcp" { address = "127.0.0.1:0" tls_disable = true SECRET" }"#;
     ] {
         let mistakes = read(&[source("a.hcl", text)]).expect_err(text).to_string();
         assert!(!mistakes.contains("SECRET"), "{mistakes}");
+    }
+}
+
+/// Good files with a few characters changed: they reach the decoder, where arbitrary text seldom does.
+fn mutated() -> impl Strategy<Value = Source> {
+    let files = [
+        ("a.hcl", SIDECAR_HCL),
+        ("a.hcl", TWELVE_HCL),
+        ("a.json", SIDECAR_JSON),
+        ("a.yaml", SIDECAR_YAML),
+    ];
+    let change = (
+        any::<prop::sample::Index>(),
+        "[a-z0-9{}\\[\\]\",:=\\-. \n]{0,3}",
+        0..8_usize,
+    );
+    let changes = prop::collection::vec(change, 0..4);
+    (prop::sample::select(files.to_vec()), changes).prop_map(|((name, text), changes)| {
+        let mut text: Vec<char> = text.chars().collect();
+        for (at, insertion, removed) in changes {
+            let start = at.index(text.len() + 1);
+            let end = (start + removed).min(text.len());
+            text.splice(start..end, insertion.chars());
+        }
+        source(name, &text.into_iter().collect::<String>())
+    })
+}
+
+proptest! {
+    #[test]
+    fn mutated_files_are_read_or_refused_the_same_each_time(first in mutated(), second in mutated()) {
+        let sources = [first, second];
+        let config = read(&sources);
+        prop_assert_eq!(&config, &read(&sources));
+        if let Ok(config) = config {
+            let again = read(&[source("KEYSIDE_CONFIG.json", &config.to_json())]);
+            prop_assert_eq!(again, Ok(config));
+        }
     }
 }

@@ -1,0 +1,113 @@
+//! `sink` blocks.
+
+use super::{Draft, kind};
+use crate::block::{self, Block, Body};
+use crate::model::Mode;
+use crate::model::auto_auth::{FileSink, Sink};
+use crate::node::{Field, Node, Value};
+use crate::peer::Kind;
+use crate::report::{Found, Report};
+use crate::scalar;
+
+const SINKS: &[&str] = &["file"];
+const OTHER_SINKS: &[&str] = &["inmem", "socket"];
+
+/// `sink` blocks, also those inside `sinks { … }`.
+pub(super) fn sinks(
+    report: &mut Report,
+    auto_auth: &mut Block<'_>,
+    draft: &mut Draft,
+) -> Vec<Sink> {
+    let path = auto_auth.path_of("sink");
+    let mut fields = auto_auth.take("sink");
+    for outer in auto_auth.take("sinks") {
+        let outer_path = auto_auth.path_of("sinks");
+        for body in block::bodies_of(report, &outer_path, outer, &[]) {
+            let mut inner = Block::new(Kind::Sinks, outer_path.clone(), body.at, body.fields);
+            fields.extend(inner.take("sink"));
+            inner.finish(report);
+        }
+    }
+    let bodies = fields
+        .into_iter()
+        .flat_map(|field| bodies_of_sink(report, &path, field));
+    let bodies: Vec<_> = bodies.collect();
+    draft.wrote_sink = !bodies.is_empty();
+    let sinks = bodies
+        .into_iter()
+        .filter_map(|body| sink(report, &path, body, draft));
+    sinks.collect()
+}
+
+fn bodies_of_sink<'a>(report: &mut Report, path: &str, field: &'a Field) -> Vec<Body<'a>> {
+    let types = [SINKS, OTHER_SINKS].concat();
+    block::bodies_of(report, path, field, &types)
+}
+
+fn sink(report: &mut Report, path: &str, body: Body<'_>, draft: &mut Draft) -> Option<Sink> {
+    let type_path = format!("{path}.type");
+    match kind::type_of(report, path, &body) {
+        None => {
+            report.wrong(body.at, type_path, "is missing; write \"file\"");
+            return None;
+        }
+        Some(kind) if !SINKS.contains(&kind.text) => {
+            let what = format!(
+                "{} is not supported; write \"file\"",
+                scalar::quote(kind.text)
+            );
+            report.wrong(kind.at, type_path, what);
+            return None;
+        }
+        Some(_) => {}
+    }
+    let mut block = Block::new(Kind::Sink, path.to_owned(), body.at, body.fields);
+    let _type = block.take("type");
+    let config_path = block.path_of("config");
+    let config = block.single(report, "config", Kind::FileSink);
+    let config =
+        config.unwrap_or_else(|| Block::new(Kind::FileSink, config_path, body.at, Vec::new()));
+    let sink = file_sink(report, config, draft);
+    block.finish(report);
+    sink.map(Sink::File)
+}
+
+fn file_sink(report: &mut Report, mut config: Block<'_>, draft: &mut Draft) -> Option<FileSink> {
+    let path = config.required(report, "path").map(Found::into_path);
+    let mode = config.value(report, "mode", scalar::mode);
+    let owner = name(report, &mut config, "owner", "uid");
+    let group = name(report, &mut config, "group", "gid");
+    config.finish(report);
+    let path = path?;
+    draft.sink_paths.push(path.clone());
+    Some(FileSink {
+        path: path.value,
+        mode: mode.map_or(Mode(0o640), |found| found.value),
+        owner,
+        group,
+    })
+}
+
+/// A user or group under Vault Agent's key or OpenBao's.
+fn name(
+    report: &mut Report,
+    block: &mut Block<'_>,
+    key: &'static str,
+    other: &'static str,
+) -> Option<String> {
+    let first = block.value(report, key, scalar::name_or_id);
+    // OpenBao's default, which means "leave it".
+    let id = |node: &Node| match node.value {
+        Value::Integer(-1) => Ok(String::new()),
+        _ => scalar::name_or_id(node),
+    };
+    let second = block.value(report, other, id);
+    if let (Some(_), Some(second)) = (&first, &second) {
+        report.wrong_at(
+            &second.origin,
+            format!("says the same as `{key}`; write one of them"),
+        );
+    }
+    let found = first.or(second).map(|found| found.value);
+    found.filter(|name| !name.is_empty())
+}
