@@ -7,10 +7,11 @@
 
 use k8s_openapi::api::core::v1::Pod;
 use keyside_config::model::{LogFormat, LogLevel};
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::annotation::{self, Annotations, printable};
-use crate::inject::{self, patch};
+use crate::inject::{self, patch, quantity};
 use patch::Operation;
 
 /// Where the cluster's own pods run, which nothing may keep from starting.
@@ -168,8 +169,7 @@ fn inject(
     defaults: &Defaults,
 ) -> Result<Verdict, Box<dyn std::error::Error>> {
     let (injection, mut warnings) = annotation::read(annotations, defaults)?;
-    let pod: Pod = serde_json::from_value(json.clone())
-        .map_err(|error| Unreadable(printable(&error.to_string())))?;
+    let pod = typed(json)?;
     let injected = inject::apply(&pod, json, annotations, &injection)?;
     warnings.extend(injected.warnings);
     let mut audit = audit("injected");
@@ -180,6 +180,18 @@ fn inject(
         audit,
         pod: injected.pod,
     })
+}
+
+/// The pod as its type. An API server writes quantities as text; manifests may have them as numbers, which the type
+/// does not read.
+fn typed(json: &Value) -> Result<Pod, Unreadable> {
+    Pod::deserialize(json)
+        .or_else(|_numbers| {
+            let mut json = json.clone();
+            quantity::write_as_text(&mut json);
+            Pod::deserialize(&json)
+        })
+        .map_err(|error| Unreadable(printable(&error.to_string())))
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -2,6 +2,8 @@
 //!
 //! Source: `k8s.io/apimachinery/pkg/api/resource`. The text is kept, so that a pod gets what its author wrote.
 
+use serde_json::Value;
+
 /// An amount of CPU or memory.
 #[derive(Clone, Debug)]
 pub(crate) struct Quantity {
@@ -44,6 +46,35 @@ impl Quantity {
     /// Whole units, rounded down: bytes of memory.
     pub(crate) fn units(&self) -> u64 {
         u64::try_from(self.nanos / 1_000_000_000).unwrap_or(u64::MAX)
+    }
+}
+
+/// Writes the quantities of a pod as text where they are numbers.
+pub(crate) fn write_as_text(pod: &mut Value) {
+    match pod {
+        Value::Object(members) => {
+            for (key, value) in members {
+                match key.as_str() {
+                    "limits" | "requests" | "overhead" => values_as_text(value),
+                    "sizeLimit" | "divisor" | "storage" => as_text(value),
+                    _ => write_as_text(value),
+                }
+            }
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(write_as_text),
+        _ => {}
+    }
+}
+
+fn values_as_text(amounts: &mut Value) {
+    if let Value::Object(amounts) = amounts {
+        amounts.values_mut().for_each(as_text);
+    }
+}
+
+fn as_text(amount: &mut Value) {
+    if let Value::Number(number) = amount {
+        *amount = number.to_string().into();
     }
 }
 

@@ -458,6 +458,19 @@ fn keeps_a_guaranteed_pod_guaranteed() {
 }
 
 #[test]
+fn reads_quantities_that_are_numbers() {
+    let mut spec = app();
+    spec["containers"][0]["resources"] = json!({"limits": {"cpu": 1, "memory": 1_073_741_824}});
+    spec["volumes"] = json!([{"name": "v", "emptyDir": {"sizeLimit": 1}}]);
+    let (pod, _) = injected(&pod(json!({}), spec.clone()));
+    assert_eq!(agent(&pod)["resources"]["requests"]["cpu"], "50m");
+    assert_eq!(
+        pod["spec"]["containers"][0]["resources"],
+        spec["containers"][0]["resources"]
+    );
+}
+
+#[test]
 fn refuses_windows_and_names_that_are_taken() {
     let with = |key: &str, value: Value| {
         let mut spec = app();
