@@ -23,6 +23,7 @@ use reload::Reload;
 mod auto_auth;
 pub(crate) mod confine;
 mod pid_file;
+mod proxy;
 mod reload;
 
 /// For requests under way after the first signal: a pod has 30 s by default, the kubelet's own work included.
@@ -32,6 +33,7 @@ const DRAIN: Duration = Duration::from_secs(20);
 pub(crate) struct App {
     admin: Vec<admin::server::Server>,
     auto_auth: Option<auto_auth::Parts>,
+    proxy: proxy::Parts,
     reload: Reload,
     pid_file: Option<pid_file::PidFile>,
     readiness: Readiness,
@@ -59,6 +61,8 @@ pub(crate) enum Error {
     Auth(auth::Error),
     #[error(transparent)]
     Sink(sink::file::Error),
+    #[error(transparent)]
+    Listener(crate::proxy::socket::Error),
     #[error(transparent)]
     Admin(admin::server::Error),
     #[error("writing the pid file {}", path.display())]
@@ -96,6 +100,8 @@ impl App {
             .as_ref()
             .map(|config| auto_auth::Parts::build(config, client.clone(), &registry, &readiness))
             .transpose()?;
+        let tokens = auto_auth.as_ref().map(|parts| parts.tokens.clone());
+        let proxy = proxy::Parts::build(&config, client, tokens, &registry).await?;
         let handler = Arc::new(admin::handler::Handler {
             readiness: readiness.clone(),
             token: auto_auth.as_ref().map(auto_auth::Parts::token),
@@ -115,6 +121,7 @@ impl App {
         Ok(Self {
             admin,
             auto_auth,
+            proxy,
             reload,
             pid_file,
             readiness,
@@ -129,6 +136,7 @@ impl App {
         let Self {
             admin,
             auto_auth,
+            proxy,
             reload,
             pid_file,
             readiness,
@@ -143,6 +151,7 @@ impl App {
         if let Some(auto_auth) = auto_auth {
             auto_auth.spawn(&mut tasks, &shutdown);
         }
+        proxy.spawn(&mut tasks, &shutdown);
         tasks.spawn("reload", reload.run(shutdown.clone()));
         let watched = shutdown.clone();
         tasks.spawn("readiness", async move {

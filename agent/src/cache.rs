@@ -212,11 +212,6 @@ impl Cache {
         });
     }
 
-    /// How many answers are kept, and how many leases and tokens are looked after.
-    pub(crate) fn counts(&self) -> (usize, usize) {
-        self.with(|state| (state.store.answers(), state.store.records()))
-    }
-
     fn enter<F, R>(&self, asked: Asked, fetch: &F) -> Entrance
     where
         F: Fn() -> R + Clone + Send + Sync + 'static,

@@ -18,9 +18,7 @@ use settings::{Command, Place, Socket};
 mod admin;
 mod app;
 mod auth;
-#[expect(dead_code, reason = "wired by app with the proxy")]
 mod cache;
-#[expect(dead_code, reason = "wired by app with the proxy")]
 mod proxy;
 mod settings;
 mod sink;

@@ -4,6 +4,7 @@ mod admin;
 mod auto_auth;
 mod configuration;
 mod outage;
+mod proxy;
 mod sink;
 mod watch;
 #[allow(dead_code, reason = "the tests of each part land with it")]

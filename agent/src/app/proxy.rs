@@ -1,0 +1,79 @@
+//! The listeners and the cache, from configuration to tasks.
+
+use std::sync::Arc;
+
+use keyside_config::model::Config;
+use keyside_lifecycle::shutdown::Shutdown;
+use keyside_lifecycle::tasks::Tasks;
+use prometheus::Registry;
+use tokio::sync::watch;
+
+use super::Error;
+use crate::cache::Cache;
+use crate::proxy::server::Server;
+use crate::token;
+use crate::vault::client::Client;
+use crate::{cache, proxy};
+
+/// Bound, and not serving yet.
+pub(crate) struct Parts {
+    servers: Vec<Server>,
+    cache: Option<Cache>,
+    client: Client,
+    tokens: Option<token::Tokens>,
+}
+
+impl Parts {
+    pub(crate) async fn build(
+        config: &Config,
+        client: Client,
+        tokens: Option<token::Tokens>,
+        registry: &Registry,
+    ) -> Result<Self, Error> {
+        let cache = match &config.cache {
+            Some(config) => {
+                let metrics = cache::metrics::Metrics::new(registry).map_err(Error::metrics)?;
+                Some(Cache::new(config, metrics))
+            }
+            None => None,
+        };
+        let settings = proxy::Settings {
+            attach: config.attach_token,
+            namespace: config.vault.namespace.clone(),
+        };
+        let proxy = Arc::new(proxy::Proxy::new(
+            client.clone(),
+            tokens.clone(),
+            &settings,
+            cache.clone(),
+            registry.clone(),
+            proxy::metrics::Metrics::new(registry).map_err(Error::metrics)?,
+        ));
+        let mut servers = Vec::new();
+        for listener in &config.listeners {
+            let server = Server::bind(listener, Arc::clone(&proxy)).await;
+            servers.push(server.map_err(Error::Listener)?);
+        }
+        Ok(Self {
+            servers,
+            cache,
+            client,
+            tokens,
+        })
+    }
+
+    pub(crate) fn spawn(self, tasks: &mut Tasks, shutdown: &Shutdown) {
+        for server in self.servers {
+            let name = format!("listener {}", server.addresses().join(", "));
+            tasks.spawn(name, server.run(shutdown.clone()));
+        }
+        if let Some(cache) = self.cache {
+            // Without auto-auth there is no token whose end could move.
+            let tokens = self
+                .tokens
+                .unwrap_or_else(|| watch::channel(token::TokenState::default()).1);
+            let renewing = cache::renewal::run(cache, self.client, tokens, shutdown.clone());
+            tasks.spawn("lease renewal", renewing);
+        }
+    }
+}
