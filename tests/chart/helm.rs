@@ -49,12 +49,7 @@ impl Release {
 
     /// The rendered objects.
     pub(crate) fn objects(&self) -> anyhow::Result<Objects> {
-        let text = self.render()?;
-        let objects = serde_yaml::Deserializer::from_str(&text)
-            .map(Value::deserialize)
-            .collect::<Result<_, _>>()
-            .context("read the rendered YAML")?;
-        Ok(Objects(objects))
+        Objects::read(&self.render()?)
     }
 
     /// Helm's message; an error where Helm renders.
@@ -93,6 +88,15 @@ impl Release {
 pub(crate) struct Objects(Vec<Value>);
 
 impl Objects {
+    /// The objects of a rendered stream.
+    pub(crate) fn read(text: &str) -> anyhow::Result<Self> {
+        let objects = serde_yaml::Deserializer::from_str(text)
+            .map(Value::deserialize)
+            .collect::<Result<_, _>>()
+            .context("read the rendered YAML")?;
+        Ok(Self(objects))
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Value> {
         self.0.iter()
     }

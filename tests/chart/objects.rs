@@ -1,12 +1,13 @@
 //! The objects that the chart installs, as a whole.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Context as _;
 use keyside_harness::tools;
 use serde_json::{Value, json};
 
-use crate::helm::Release;
+use crate::helm::{Objects, Release};
 use crate::values;
 
 const WEBHOOK: &str = "MutatingWebhookConfiguration";
@@ -34,29 +35,32 @@ fn renders_objects_that_the_kubernetes_schemas_accept() -> anyhow::Result<()> {
         Release::with(json!({"podDisruptionBudget": {"enabled": false}, "replicas": 1})),
         Release::with(json!({"image": {"tag": "edge"}, "agent": {"image": {"tag": "edge"}}})),
     ];
-    let folder = tempfile::tempdir()?;
-    let (mut files, mut objects) = (Vec::new(), 0);
-    for (number, release) in releases.iter().enumerate() {
-        for kubernetes in KUBERNETES {
+    for kubernetes in KUBERNETES {
+        let folder = tempfile::tempdir()?;
+        let (mut files, mut objects) = (Vec::new(), 0);
+        for (number, release) in releases.iter().enumerate() {
             let release = Release {
                 kubernetes,
                 values: release.values.clone(),
                 ..*release
             };
-            objects += release.objects()?.iter().count();
-            let file = folder.path().join(format!("{number}-{kubernetes}.yaml"));
-            std::fs::write(&file, release.render()?)?;
+            let text = release.render()?;
+            objects += Objects::read(&text)?.iter().count();
+            let file = folder.path().join(format!("{number}.yaml"));
+            std::fs::write(&file, text)?;
             files.push(file);
         }
+        validate(kubernetes, &files, objects)?;
     }
+    Ok(())
+}
 
+fn validate(kubernetes: &str, files: &[PathBuf], objects: usize) -> anyhow::Result<()> {
     let output = Command::new(tools::python()?)
-        .args(["-m", "kubernetes_validate", "--strict"])
-        .args(KUBERNETES.iter().flat_map(|version| ["-k", version]))
-        .args(&files)
+        .args(["-m", "kubernetes_validate", "--strict", "-k", kubernetes])
+        .args(files)
         .output()
         .context("run kubernetes-validate")?;
-
     // A kind without a schema is only a remark there: so what passed is counted.
     let report = String::from_utf8(output.stdout)?;
     let passed = report
@@ -64,7 +68,7 @@ fn renders_objects_that_the_kubernetes_schemas_accept() -> anyhow::Result<()> {
         .filter(|line| line.contains(" passed for resource "))
         .count();
     assert!(output.status.success(), "{report}");
-    assert_eq!(passed, objects * KUBERNETES.len(), "{report}");
+    assert_eq!(passed, objects, "{report}");
     Ok(())
 }
 
