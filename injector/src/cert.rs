@@ -10,5 +10,6 @@ pub(crate) mod metrics;
 pub(crate) mod own;
 pub(crate) mod resolver;
 pub(crate) mod rotation;
+pub(crate) mod serving;
 pub(crate) mod store;
 pub(crate) mod trust;

@@ -115,6 +115,11 @@ fn replicas_that_start_at_once_share_one_secret() -> anyhow::Result<()> {
     let bundle = cluster.bundle()?;
     assert_eq!(cluster.secret("ca.crt")?, bundle);
     for replica in &replicas {
+        let failures = replica.child.events("certificate_failed");
+        assert!(
+            failures.is_empty(),
+            "to be outrun is no failure: {failures:?}"
+        );
         let caller = Caller::new(&replica.webhook, &bundle, SERVICE)?;
         assert_eq!(caller.review(&cluster::recording("plain")?)?.status, 200);
     }

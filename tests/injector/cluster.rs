@@ -194,6 +194,9 @@ pub(crate) fn recordings() -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     let mut found = Vec::new();
     for file in std::fs::read_dir(folder).context(folder)? {
         let path = file?.path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
         let name = path
             .file_stem()
             .context("no name")?

@@ -1,22 +1,21 @@
 //! The certificate that the replicas make themselves: one round after the other looks at what the API publishes and
-//! what the Secret keeps, and changes at most one of the two.
+//! what the Secret keeps, and moves them towards each other.
 //!
 //! Invariant: the webhook configuration is read before the Secret (see [`trust`]).
-//! Invariant: a replica whose leaf is valid and trusted stays ready while the API is away.
+//! Invariant: a round changes at most one of the two; what it saw before the change is read again.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use keyside_lifecycle::backoff::Backoff;
 use keyside_lifecycle::error;
-use keyside_lifecycle::readiness::{Part, Readiness};
+use keyside_lifecycle::readiness::Readiness;
 use keyside_lifecycle::shutdown::Shutdown;
-use rustls::sign::CertifiedKey;
 
 use super::kept::{self, Kept};
 use super::metrics::Metrics;
 use super::resolver::Resolver;
 use super::rotation::{self, Policy, Step};
+use super::serving::Serving;
 use super::store::{self, Store, Written};
 use super::trust::{self, Published, Trust};
 use crate::settings;
@@ -24,22 +23,15 @@ use crate::settings;
 pub(crate) struct Task {
     trust: Trust,
     store: Store,
+    serving: Serving,
     names: Vec<String>,
     policy: Policy,
     pace: Duration,
-    resolver: Resolver,
-    readiness: Readiness,
     metrics: Metrics,
     /// The last certificates that were read or written well.
     held: Option<Kept>,
     /// The bundle that every entry was seen to hold, and since when.
     seen: Option<(Vec<u8>, SystemTime)>,
-    served: Option<Arc<CertifiedKey>>,
-    served_until: Option<SystemTime>,
-    /// Whether every entry trusted what is served when the API was last read.
-    trusted: bool,
-    /// Pending while no trusted certificate is served.
-    pending: Option<Part>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +46,8 @@ pub(crate) enum Error {
     Untrusted { source: rustls::Error },
     #[error("the API server did not answer within {} s", LONGEST_ROUND.as_secs())]
     Late,
+    #[error("the Secret or the webhook configuration was changed by others again and again")]
+    Outrun,
 }
 
 /// What a round did.
@@ -78,6 +72,11 @@ impl Task {
         metrics: Metrics,
     ) -> Self {
         let (service, namespace) = (&own.service, &own.namespace);
+        let names = vec![
+            format!("{service}.{namespace}.svc"),
+            format!("{service}.{namespace}"),
+            service.clone(),
+        ];
         let policy = Policy {
             leaf_lifetime: own.leaf_lifetime,
             settle: own.settle,
@@ -85,35 +84,29 @@ impl Task {
         Self {
             trust: Trust::new(client.clone(), &own.webhook),
             store: Store::new(client.clone(), namespace, &own.secret),
-            names: vec![
-                format!("{service}.{namespace}.svc"),
-                format!("{service}.{namespace}"),
-                service.clone(),
-            ],
+            serving: Serving::new(names.clone(), resolver, readiness, metrics.clone()),
+            names,
             policy,
             pace: recheck.min(policy.pace()),
-            resolver,
-            readiness: readiness.clone(),
             metrics,
             held: None,
             seen: None,
-            served: None,
-            served_until: None,
-            trusted: false,
-            pending: Some(readiness.part("the certificate to be made and published")),
         }
     }
 
     pub(crate) async fn run(mut self, shutdown: Shutdown) {
-        let mut backoff = Backoff::new(
-            Duration::from_millis(250).min(self.pace),
-            Duration::from_secs(30),
-        );
+        let least = Duration::from_millis(250).min(self.pace);
+        let mut backoff = Backoff::new(least, Duration::from_secs(30));
         let mut failures = 0_u32;
         let end = shutdown.requested();
         tokio::pin!(end);
         loop {
-            let outcome = self.rounds().await;
+            // Cancel-safe both: a request to the API takes effect wholly or not at all, and the next replica that
+            // looks goes on from there.
+            let outcome = tokio::select! {
+                () = &mut end => return,
+                outcome = self.rounds() => outcome,
+            };
             let pause = match &outcome {
                 Ok(()) => {
                     backoff.reset();
@@ -122,7 +115,11 @@ impl Task {
                 Err(_) => backoff.next(fastrand::f64()).min(self.pace),
             };
             failures = self.report(&outcome, failures);
-            self.judge(outcome.err().as_ref(), now());
+            let failure = outcome.as_ref().err();
+            self.serving.judge(
+                failure.map(|failure| failure as &dyn std::error::Error),
+                now(),
+            );
             // Cancel-safe both: nothing is lost when the other one is first.
             tokio::select! {
                 () = &mut end => return,
@@ -135,10 +132,10 @@ impl Task {
         for _ in 0..MOST_ROUNDS {
             let round = tokio::time::timeout(LONGEST_ROUND, self.round());
             if round.await.map_err(|_elapsed| Error::Late)?? == Round::Settled {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
+        Err(Error::Outrun)
     }
 
     async fn round(&mut self) -> Result<Round, Error> {
@@ -160,20 +157,19 @@ impl Task {
         };
         self.see(&published, &kept, now);
         if !published.holds(kept.bundle()) {
-            self.trust.publish(&published, kept.bundle()).await?;
-            tracing::info!(
-                event = "authority_published",
-                "caBundle set in every entry of the webhook configuration"
-            );
+            if self.trust.publish(&published, kept.bundle()).await? == Written::Done {
+                tracing::info!(event = "authority_published");
+            }
             self.held = Some(kept);
             return Ok(Round::Changed);
         }
-        let served = self.serve(&published, &kept, now);
+        let served = self.serving.offer(&published, &kept, now);
         let step = self.step(&kept, now);
         let next = self.after(step, Some(&kept), now)?;
         self.held = Some(kept);
         if next.is_none() {
-            return served.map(|()| Round::Settled);
+            served.map_err(|source| Error::Untrusted { source })?;
+            return Ok(Round::Settled);
         }
         // A leaf that could not be served, such as an expired one, is what this step replaces.
         tracing::info!(event = "certificate_rotated", step = ?step);
@@ -223,8 +219,7 @@ impl Task {
     }
 
     fn see(&mut self, published: &Published, kept: &Kept, now: SystemTime) {
-        let served = self.served.as_ref();
-        self.trusted = served.is_some_and(|served| self.verify(published, served, now).is_ok());
+        self.serving.look(published, now);
         if !published.holds(kept.bundle()) {
             self.seen = None;
         } else if self.seen_since(kept).is_none() {
@@ -237,45 +232,6 @@ impl Task {
             .as_ref()
             .filter(|(bundle, _)| bundle == kept.bundle())
             .map(|(_, since)| *since)
-    }
-
-    /// Serves the leaf that the Secret keeps if every entry trusts it.
-    fn serve(&mut self, published: &Published, kept: &Kept, now: SystemTime) -> Result<(), Error> {
-        let leaf = kept.leaf();
-        self.verify(published, &leaf, now)
-            .map_err(|source| Error::Untrusted { source })?;
-        self.trusted = true;
-        if self
-            .served
-            .as_ref()
-            .is_none_or(|served| served.cert != leaf.cert)
-        {
-            self.served_until = Some(kept.facts().leaf.until);
-            self.metrics.expires(kept.facts().leaf.until);
-            tracing::info!(
-                event = "certificate_served",
-                name = self.names.first(),
-                "leaf served from now on"
-            );
-            self.resolver.serve(Arc::clone(&leaf));
-            self.served = Some(leaf);
-        }
-        Ok(())
-    }
-
-    /// Whether whoever reads `published` accepts `leaf` by each name, now.
-    fn verify(
-        &self,
-        published: &Published,
-        leaf: &CertifiedKey,
-        now: SystemTime,
-    ) -> Result<(), rustls::Error> {
-        for bundle in published.bundles() {
-            for name in &self.names {
-                kept::verify(bundle, leaf, name, now)?;
-            }
-        }
-        Ok(())
     }
 
     /// Logs the first of several failures, and the recovery.
@@ -296,27 +252,6 @@ impl Task {
                 }
                 failures.saturating_add(1)
             }
-        }
-    }
-
-    /// Ready while what is served is valid and trusted, whatever else fails.
-    fn judge(&mut self, failure: Option<&Error>, now: SystemTime) {
-        let trouble = match self.served_until {
-            None => "the certificate to be made and published",
-            Some(until) if until <= now => "a new certificate: the one that is served has expired",
-            Some(_) if !self.trusted => "the caBundle to trust the certificate that is served",
-            Some(_) => {
-                self.pending = None;
-                return;
-            }
-        };
-        let text = match failure {
-            Some(failure) => format!("{trouble}: {}", error::chain(failure)),
-            None => trouble.to_owned(),
-        };
-        match &self.pending {
-            Some(part) => part.waits_for(text),
-            None => self.pending = Some(self.readiness.part(text)),
         }
     }
 }

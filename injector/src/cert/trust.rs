@@ -8,6 +8,8 @@ use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use kube::Api;
 use serde_json::{Value, json};
 
+use super::store::Written;
+
 pub(crate) struct Trust {
     client: kube::Client,
     name: String,
@@ -58,8 +60,12 @@ impl Trust {
         Ok(Published(found))
     }
 
-    /// Puts `bundle` into every entry, unless the configuration changed since it was read: then the request fails.
-    pub(crate) async fn publish(&self, published: &Published, bundle: &[u8]) -> Result<(), Error> {
+    /// Puts `bundle` into every entry, unless the configuration changed since it was read.
+    pub(crate) async fn publish(
+        &self,
+        published: &Published,
+        bundle: &[u8],
+    ) -> Result<Written, Error> {
         let name = || self.name.clone();
         let path = format!(
             "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{}",
@@ -76,10 +82,18 @@ impl Trust {
             .client
             .request::<MutatingWebhookConfiguration>(request)
             .await;
-        answer.map(|_changed| ()).map_err(|source| Error::Publish {
-            name: name(),
-            source: Box::new(source),
-        })
+        match answer {
+            Ok(_changed) => Ok(Written::Done),
+            // 422 is what a failing `test` operation gets; 409 is a change while the patch was applied.
+            Err(kube::Error::Api(status)) if matches!(status.code, 409 | 422) => {
+                tracing::debug!(event = "publication_outrun", message = status.message);
+                Ok(Written::Outrun)
+            }
+            Err(source) => Err(Error::Publish {
+                name: name(),
+                source: Box::new(source),
+            }),
+        }
     }
 }
 

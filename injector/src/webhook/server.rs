@@ -17,6 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use keyside_lifecycle::shutdown::Shutdown;
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::{self, Instant};
 use tokio_rustls::TlsAcceptor;
 
@@ -37,10 +38,15 @@ pub(crate) struct Server {
 struct Webhook {
     defaults: Defaults,
     metrics: Metrics,
+    /// Held while a large body is in memory.
+    large: Semaphore,
 }
 
 /// An API server takes objects of up to 3 MiB; a review wraps one.
 const MOST_BODY: usize = 4 << 20;
+/// What pods in practice stay below, and what many may send at once.
+const ORDINARY_BODY: usize = 128 << 10;
+const LARGE_BODIES: usize = 4;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 const BODY: Duration = Duration::from_secs(10);
 /// Also how long a connection may be idle. API servers close idle ones after 90 s: it is better that they do, for a
@@ -65,7 +71,11 @@ impl Server {
             socket,
             linger,
             acceptor: TlsAcceptor::from(Arc::new(tls)),
-            webhook: Arc::new(Webhook { defaults, metrics }),
+            webhook: Arc::new(Webhook {
+                defaults,
+                metrics,
+                large: Semaphore::new(LARGE_BODIES),
+            }),
         })
     }
 
@@ -134,6 +144,11 @@ async fn connection(
 
 impl Webhook {
     async fn respond(&self, request: Request<Incoming>, stage: &Watch) -> Response<Full<Bytes>> {
+        let _turn = match announced(request.headers()) {
+            Some(length) if length <= ORDINARY_BODY => None,
+            // The semaphore is never closed.
+            _large_or_unknown => self.large.acquire().await.ok(),
+        };
         let read = read(request).await;
         let start = Instant::now();
         let is_read = read.is_ok();

@@ -1,0 +1,125 @@
+//! What handshakes get, whether the API server accepts it, and what readiness says about both.
+//!
+//! Invariant: a leaf is served only if every entry of the webhook configuration was just seen to trust it.
+//! Invariant: ready while what is served is valid and trusted, whatever else fails.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use keyside_lifecycle::error;
+use keyside_lifecycle::readiness::{Part, Readiness};
+use rustls::sign::CertifiedKey;
+
+use super::kept::{self, Kept};
+use super::metrics::Metrics;
+use super::resolver::Resolver;
+use super::trust::Published;
+
+pub(crate) struct Serving {
+    /// By which the API server calls.
+    names: Vec<String>,
+    resolver: Resolver,
+    readiness: Readiness,
+    metrics: Metrics,
+    leaf: Option<Leaf>,
+    /// There while this replica is not ready on account of its certificate.
+    pending: Option<Part>,
+}
+
+struct Leaf {
+    certificate: Arc<CertifiedKey>,
+    until: SystemTime,
+    /// Whether every entry trusted it when the API was last read.
+    is_trusted: bool,
+}
+
+impl Serving {
+    pub(crate) fn new(
+        names: Vec<String>,
+        resolver: Resolver,
+        readiness: &Readiness,
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            names,
+            resolver,
+            readiness: readiness.clone(),
+            metrics,
+            leaf: None,
+            pending: Some(readiness.part("the certificate to be made and published")),
+        }
+    }
+
+    /// Notes whether what is served is still trusted.
+    pub(crate) fn look(&mut self, published: &Published, now: SystemTime) {
+        if let Some(leaf) = &mut self.leaf {
+            leaf.is_trusted = verify(&self.names, published, &leaf.certificate, now).is_ok();
+        }
+    }
+
+    /// Serves the leaf that the Secret keeps if every entry trusts it.
+    pub(crate) fn offer(
+        &mut self,
+        published: &Published,
+        kept: &Kept,
+        now: SystemTime,
+    ) -> Result<(), rustls::Error> {
+        let certificate = kept.leaf();
+        verify(&self.names, published, &certificate, now)?;
+        let current = self.leaf.as_ref();
+        if current.is_some_and(|leaf| leaf.certificate.cert == certificate.cert) {
+            return Ok(());
+        }
+        let until = kept.facts().leaf.until;
+        self.resolver.serve(Arc::clone(&certificate));
+        self.metrics.expires(until);
+        self.leaf = Some(Leaf {
+            certificate,
+            until,
+            is_trusted: true,
+        });
+        tracing::info!(event = "certificate_served", name = self.names.first());
+        Ok(())
+    }
+
+    /// Says what is missing, and what failed last.
+    pub(crate) fn judge(&mut self, failure: Option<&dyn Error>, now: SystemTime) {
+        let trouble = match &self.leaf {
+            None => "the certificate to be made and published",
+            Some(leaf) if leaf.until <= now => {
+                "a new certificate: the one that is served has expired"
+            }
+            Some(leaf) if !leaf.is_trusted => {
+                "the caBundle to trust the certificate that is served"
+            }
+            Some(_) => {
+                self.pending = None;
+                return;
+            }
+        };
+        let text = match failure {
+            Some(failure) => format!("{trouble}: {}", error::chain(failure)),
+            None => trouble.to_owned(),
+        };
+        match &self.pending {
+            Some(part) => part.waits_for(text),
+            None => self.pending = Some(self.readiness.part(text)),
+        }
+    }
+}
+
+/// Whether whoever reads `published` accepts `certificate` by each of `names`, now.
+fn verify(
+    names: &[String],
+    published: &Published,
+    certificate: &CertifiedKey,
+    now: SystemTime,
+) -> Result<(), rustls::Error> {
+    for bundle in published.bundles() {
+        for name in names {
+            kept::verify(bundle, certificate, name, now)?;
+        }
+    }
+    Ok(())
+}
