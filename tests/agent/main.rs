@@ -3,6 +3,7 @@
 mod admin;
 mod auto_auth;
 mod configuration;
+mod lifecycle;
 mod outage;
 mod proxy;
 mod sink;

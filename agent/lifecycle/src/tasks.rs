@@ -91,7 +91,7 @@ impl Tasks {
         F: Future<Output: Outcome> + Send + 'static,
     {
         let name = name.into();
-        let span = tracing::info_span!("task", name);
+        let span = tracing::info_span!("running", task = name);
         let task = async move { future.await.into_result() }.instrument(span);
         let id = self.set.spawn(task).id();
         self.names.insert(id, name);
