@@ -8,4 +8,6 @@
 mod caller;
 mod certificate;
 mod cluster;
+mod offline;
+mod recorded;
 mod webhook;

@@ -1,0 +1,190 @@
+//! `keyside-injector inject`, as a person or a pipeline runs it.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use anyhow::Context as _;
+use keyside_harness::tools;
+use serde_json::Value;
+
+/// Runs the command with `input` on its standard input.
+pub(crate) fn inject(arguments: &[&str], input: &str) -> anyhow::Result<Output> {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_keyside-injector"))
+        .env_clear()
+        .args(["inject", "--agent-image=keyside-agent:0.1.0"])
+        .arg("--vault-address=https://vault.example:8200")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut stdin = child.stdin.take().context("no standard input")?;
+    // A command that fails early closes its end; what it says is looked at by the test.
+    let _closed = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    Ok(child.wait_with_output()?)
+}
+
+/// The result of a run that has to succeed.
+pub(crate) fn injected(arguments: &[&str], input: &str) -> anyhow::Result<String> {
+    let output = inject(arguments, input)?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    anyhow::ensure!(output.status.success(), "{}: {errors}", output.status);
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+fn example(name: &str) -> anyhow::Result<String> {
+    let path = tools::root()?.join("examples").join(name);
+    std::fs::read_to_string(&path).with_context(|| path.display().to_string())
+}
+
+/// What Kubernetes' own schemas of the oldest and a current version say, strictly.
+pub(crate) fn validate(files: &[&Path]) -> anyhow::Result<()> {
+    let output = Command::new(tools::python()?)
+        .args([
+            "-m",
+            "kubernetes_validate",
+            "--strict",
+            "-k",
+            "1.29",
+            "-k",
+            "1.36",
+        ])
+        .args(files)
+        .output()
+        .context("run kubernetes-validate")?;
+    let report = String::from_utf8_lossy(&output.stdout);
+    anyhow::ensure!(output.status.success(), "{report}");
+    // A kind without a schema is only a remark there: so what passed is counted.
+    let passed = report.matches(" passed for resource ").count();
+    anyhow::ensure!(passed >= 2 * files.len(), "{passed} passed: {report}");
+    Ok(())
+}
+
+#[test]
+fn examples_become_valid_and_stay_the_same_when_injected_again() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    for name in ["pod.yaml", "deployment.yaml"] {
+        let manifest = example(name)?;
+        let once = injected(&["-f", "-"], &manifest)?;
+        assert_ne!(once, manifest);
+        assert_eq!(injected(&["-f", "-"], &once)?, once);
+        let file = folder.path().join(name);
+        std::fs::write(&file, &once)?;
+        assert_eq!(
+            injected(&["--filename", &file.display().to_string()], "")?,
+            once
+        );
+        validate(&[&file])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn reaches_the_pods_in_every_kind_of_object_and_leaves_the_rest() -> anyhow::Result<()> {
+    let template = |indent: usize| {
+        let lines = "metadata:\n  annotations: {keyside.dev/inject: 'true', keyside.dev/role: cart}\nspec:\n  \
+                     containers: [{name: app, image: app, resources: {limits: {cpu: 1}}}]";
+        lines.replace('\n', &format!("\n{}", " ".repeat(indent)))
+    };
+    let workloads = [
+        "Deployment",
+        "StatefulSet",
+        "DaemonSet",
+        "ReplicaSet",
+        "Job",
+    ];
+    let workload = |kind| format!("kind: {kind}\nspec:\n  template:\n    {}\n", template(4));
+    let mut documents: Vec<String> = workloads.map(workload).to_vec();
+    documents.extend([
+        format!("kind: Pod\n{}\n", template(0)),
+        format!(
+            "kind: CronJob\nspec:\n  jobTemplate:\n    spec:\n      template:\n        {}\n",
+            template(8)
+        ),
+        format!(
+            "kind: List\nitems:\n- kind: Pod\n  {}\n- kind: ConfigMap\n",
+            template(2)
+        ),
+        "kind: ConfigMap\ndata:\n  answer: \"yes\"\n  script: |\n    #!/bin/sh\n    echo\n"
+            .to_owned(),
+    ]);
+    let manifest = documents.join("---\n");
+
+    let result = injected(&["-f", "-"], &manifest)?;
+    assert_eq!(result.matches("name: keyside-agent").count(), 8, "{result}");
+    assert!(result.contains("cpu: 1\n"), "{result}");
+    let last =
+        "---\ndata:\n  answer: 'yes'\n  script: |\n    #!/bin/sh\n    echo\nkind: ConfigMap\n";
+    assert!(result.ends_with(last), "{result}");
+    Ok(())
+}
+
+#[test]
+fn answers_json_with_json() -> anyhow::Result<()> {
+    let pod = r#"{"kind": "Pod", "metadata": {"annotations": {"keyside.dev/inject": "true", "keyside.dev/role": "cart"}},
+                  "spec": {"containers": [{"name": "app", "image": "app"}]}, "newer": {"field": [1.5]}}"#;
+    let result: Value = serde_json::from_str(&injected(&["-f", "-"], pod)?)?;
+    assert_eq!(result["spec"]["initContainers"][0]["name"], "keyside-agent");
+    assert_eq!(result["newer"]["field"][0], 1.5);
+    Ok(())
+}
+
+#[test]
+fn writes_nothing_when_one_pod_is_refused() -> anyhow::Result<()> {
+    let good = example("pod.yaml")?;
+    let bad = good.replace("keyside.dev/role", "keyside.dev/roll");
+    let output = inject(&["-f", "-"], &format!("{good}---\n{bad}"))?;
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8(output.stdout)?, "");
+    let errors = String::from_utf8(output.stderr)?;
+    assert!(
+        errors.contains("annotation keyside.dev/role is missing"),
+        "{errors}"
+    );
+    assert!(
+        errors.contains("did you mean keyside.dev/role?"),
+        "{errors}"
+    );
+    Ok(())
+}
+
+#[test]
+fn warns_on_the_standard_error() -> anyhow::Result<()> {
+    let odd =
+        example("pod.yaml")?.replace("annotations:", "annotations:\n    keyside.dev/colour: red");
+    let output = inject(&["-f", "-"], &odd)?;
+    assert!(output.status.success());
+    let errors = String::from_utf8(output.stderr)?;
+    assert!(errors.starts_with("warning: Pod "), "{errors}");
+    assert!(errors.contains("keyside.dev/colour is unknown"), "{errors}");
+    Ok(())
+}
+
+#[test]
+fn says_what_is_wrong_with_its_input() -> anyhow::Result<()> {
+    for (arguments, input, status, expected) in [
+        (&[][..], "", 64, "-f FILE"),
+        (&["-f"], "", 64, "-f"),
+        (&["-f", "-", "--colour"], "", 64, "colour"),
+        (&["-f", "/does/not/exist"], "", 1, "/does/not/exist"),
+        (&["-f", "-"], "", 1, "no document"),
+        (&["-f", "-"], "a: [", 1, "document 1 as YAML"),
+        (&["-f", "-"], "a: 1\n---\n- b", 1, "document 2 is no object"),
+        (&["-f", "-"], "{\"a\":", 1, "as JSON"),
+    ] {
+        let output = inject(arguments, input)?;
+        let errors = String::from_utf8(output.stderr)?;
+        assert_eq!(
+            output.status.code(),
+            Some(status),
+            "{arguments:?}: {errors}"
+        );
+        assert!(errors.contains(expected), "{arguments:?}: {errors}");
+        assert_eq!(output.stdout, b"", "{arguments:?}");
+    }
+    let help = injected(&["--help"], "")?;
+    assert!(help.contains("keyside-injector inject -f FILE"), "{help}");
+    Ok(())
+}
