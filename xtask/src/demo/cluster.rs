@@ -73,6 +73,7 @@ impl Cluster {
         let address = injector.listening("webhook")?;
         console::seen(&format!("it listens on {address}"));
         let ca = published(&api, &object)?;
+        wait_until_ready(&mut injector)?;
         console::seen(
             "it has made a CA and a certificate, and published the CA in its webhook configuration",
         );
@@ -115,13 +116,10 @@ impl Cluster {
         for warning in &answer.warnings {
             console::note(&format!("warning: {warning}"));
         }
-        let again = self.review(&answer.pod)?;
-        let changed =
-            again.pod.pointer("/spec/initContainers") != answer.pod.pointer("/spec/initContainers");
+        let again = self.review(&answer.pod)?.patch;
         anyhow::ensure!(
-            !changed,
-            "injecting the patched pod again changes it: {:?}",
-            again.patch
+            again.0.is_empty(),
+            "injecting the patched pod again changes it: {again}"
         );
         console::seen("injecting the patched pod again changes nothing");
         Ok(answer.pod)
@@ -161,6 +159,21 @@ fn configuration() -> anyhow::Result<Value> {
         }
     }
     anyhow::bail!("no webhook configuration in {}", path.display())
+}
+
+/// Until then no API server sends it anything.
+fn wait_until_ready(injector: &mut process::Child) -> anyhow::Result<()> {
+    let health = web::Client::new(&injector.listening("health")?, None)?;
+    poll::until("the injector's readiness", poll::LIMIT, || {
+        let response = health.get("/readyz")?;
+        let body = String::from_utf8_lossy(response.body()).into_owned();
+        anyhow::ensure!(
+            response.status().is_success(),
+            "{}: {body}",
+            response.status()
+        );
+        Ok(())
+    })
 }
 
 /// The CA that the injector has published.

@@ -35,9 +35,17 @@ pub(super) fn request(pod: &Value) -> anyhow::Result<Value> {
     }))
 }
 
-/// The pod as the service-account admission leaves it.
+/// The pod as the service-account admission leaves it, also if it went through that before.
 fn with_service_account(pod: &Value) -> anyhow::Result<Value> {
     let mut pod = pod.clone();
+    let volumes = pod.pointer("/spec/volumes").and_then(Value::as_array);
+    if volumes.is_some_and(|volumes| {
+        volumes
+            .iter()
+            .any(|volume| volume.get("name") == Some(&json!(ACCESS)))
+    }) {
+        return Ok(pod);
+    }
     let volume = json!({
         "name": ACCESS,
         "projected": {
@@ -75,6 +83,7 @@ fn append(list: &mut Value, item: Value) {
 
 /// What the webhook has decided.
 pub(super) struct Answer {
+    /// Empty where the webhook leaves the pod as it is.
     pub(super) patch: json_patch::Patch,
     pub(super) warnings: Vec<String>,
     /// The pod, patched by the rules of RFC 6902.
@@ -92,13 +101,14 @@ pub(super) fn answer(request: &Value, answer: &Value) -> anyhow::Result<Answer> 
         answer.pointer("/response/allowed") == Some(&json!(true)),
         "the pod was denied: {answer}"
     );
-    anyhow::ensure!(
-        text("/response/patchType") == Some("JSONPatch"),
-        "no patch in the answer: {answer}"
-    );
-    let patch =
-        BASE64_STANDARD.decode(text("/response/patch").context("no patch in the answer")?)?;
-    let patch: json_patch::Patch = serde_json::from_slice(&patch).context("read the patch")?;
+    let patch = match text("/response/patch") {
+        Some(patch) => {
+            let form = text("/response/patchType");
+            anyhow::ensure!(form == Some("JSONPatch"), "a patch of the form {form:?}");
+            serde_json::from_slice(&BASE64_STANDARD.decode(patch)?).context("read the patch")?
+        }
+        None => json_patch::Patch::default(),
+    };
     let mut pod = request
         .pointer("/request/object")
         .context("no object in the request")?
