@@ -23,7 +23,6 @@ mod proxy;
 mod settings;
 mod sink;
 mod token;
-#[cfg_attr(not(test), expect(dead_code, reason = "wired by app with the proxy"))]
 mod vault;
 
 /// A mistake in the arguments or in the configuration: `EX_USAGE` of sysexits(3).

@@ -245,3 +245,44 @@ fn a_server_that_grants_a_second_and_refuses_every_renewal_makes_no_storm() -> a
     assert!(logins >= 5, "it went on: {logins}");
     Ok(())
 }
+
+#[test]
+fn the_server_is_trusted_by_file_folder_or_text_and_by_the_name_that_was_asked_for()
+-> anyhow::Result<()> {
+    let world = World::new()?;
+    let folder = world.path("cas");
+    std::fs::create_dir(&folder)?;
+    std::fs::write(folder.join("ca.pem"), world.tap.ca())?;
+    let certificate = "certificate";
+    for (settings, problem) in [
+        (json!({ "ca_path": folder }), None),
+        (json!({ "ca_pem": world.tap.ca() }), None),
+        (json!({ "tls_skip_verify": true }), None),
+        (
+            json!({ "ca_cert": world.tap.ca_path(), "tls_server_name": "vault.example" }),
+            None,
+        ),
+        (
+            json!({ "ca_cert": world.tap.ca_path(), "tls_server_name": "other.example" }),
+            Some(certificate),
+        ),
+        (json!({}), Some(certificate)),
+    ] {
+        let mut config = world.config();
+        let mut vault = settings.clone();
+        vault["address"] = json!(world.tap.address());
+        set(&mut config, "/vault", vault)?;
+        let mut agent = world.agent(&config)?;
+        let Some(problem) = problem else {
+            agent
+                .child
+                .wait_for_event("logged_in")
+                .with_context(|| settings.to_string())?;
+            continue;
+        };
+        let told = agent.child.wait_for_event("login_failed")?;
+        assert!(told.to_string().contains(problem), "{settings}: {told}");
+        assert!(agent.child.events("logged_in").is_empty(), "{settings}");
+    }
+    Ok(())
+}

@@ -90,7 +90,10 @@ impl Sink {
 
     pub(crate) async fn run(mut self, shutdown: Shutdown) {
         let mut ending = std::pin::pin!(shutdown.requested());
-        self.place.warn_of_disk();
+        if self.place.is_on_disk() {
+            let path = self.place.path.display();
+            tracing::warn!(event = "sink_on_disk", %path, "the token goes to a file system that is not in memory");
+        }
         loop {
             // Dropping a write half-way is fine: it ends on its own thread, as a whole or not at all.
             tokio::select! {
@@ -274,18 +277,15 @@ impl Place {
         file.sync_all().map_err(at("sync"))
     }
 
-    /// A token on a disk outlives the pod.
-    fn warn_of_disk(&self) {
+    /// A token on a disk outlives the pod. What cannot be told is not claimed.
+    fn is_on_disk(&self) -> bool {
         const TMPFS: i128 = 0x0102_1994;
         const RAMFS: i128 = 0x8584_58f6;
         let Ok(found) = rustix::fs::statfs(&self.folder) else {
-            return;
+            return false;
         };
         let kind = i128::from(found.f_type) & 0xffff_ffff;
-        if kind != TMPFS && kind != RAMFS {
-            let path = self.path.display();
-            tracing::warn!(event = "sink_on_disk", %path, "the token goes to a file system that is not in memory");
-        }
+        kind != TMPFS && kind != RAMFS
     }
 }
 

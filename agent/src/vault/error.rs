@@ -79,13 +79,6 @@ impl Error {
             }
         }
     }
-
-    pub(crate) fn status(&self) -> Option<StatusCode> {
-        match self {
-            Self::Status { status, .. } => Some(*status),
-            _ => None,
-        }
-    }
 }
 
 /// Besides 5xx: 408, 429 (quota, standby), 412 (a node behind on replication), and redirects, which a standby sends

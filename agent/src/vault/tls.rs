@@ -223,3 +223,66 @@ impl ServerCertVerifier for AnyCertificate {
         self.0.signature_verification_algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use keyside_config::model::vault::ClientCertificate;
+
+    use super::*;
+
+    fn error(vault: &Vault) -> String {
+        keyside_lifecycle::error::chain(&config(vault).unwrap_err())
+    }
+
+    #[test]
+    fn what_cannot_be_trusted_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        let place = path.display().to_string();
+        let mut vault = Vault {
+            ca_cert: Some(path.clone()),
+            ..Vault::default()
+        };
+        assert!(
+            error(&vault).contains(&format!("read {place}: ")),
+            "{}",
+            error(&vault)
+        );
+        fs::write(&path, "no PEM at all").unwrap();
+        assert_eq!(error(&vault), format!("{place} holds no certificate"));
+        fs::write(
+            &path,
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        )
+        .unwrap();
+        let refused = error(&vault);
+        assert!(
+            refused.starts_with(&format!("a certificate of {place} cannot be trusted: ")),
+            "{refused}"
+        );
+
+        vault.ca_cert = None;
+        vault.ca_path = Some(folder.path().join("none"));
+        assert!(error(&vault).contains("none: "), "{}", error(&vault));
+        fs::create_dir(folder.path().join("none")).unwrap();
+        assert!(
+            error(&vault).contains("neither `ca_cert` nor"),
+            "{}",
+            error(&vault)
+        );
+    }
+
+    #[test]
+    fn a_client_certificate_without_its_key_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = Vault {
+            tls_skip_verify: true,
+            client_certificate: Some(ClientCertificate {
+                certificate: folder.path().join("client.pem"),
+                key: folder.path().join("client.key"),
+            }),
+            ..Vault::default()
+        };
+        assert!(error(&vault).contains("client.pem"), "{}", error(&vault));
+    }
+}

@@ -61,13 +61,9 @@ impl Call<'_> {
 /// An answer of Vault, as far as the agent's own requests need it; all empty where it had no body.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Secret {
-    #[serde(default, deserialize_with = "lenient")]
-    pub(crate) lease_id: String,
     /// In seconds.
     #[serde(default, deserialize_with = "lenient_seconds")]
     pub(crate) lease_duration: u64,
-    #[serde(default, deserialize_with = "lenient")]
-    pub(crate) renewable: bool,
     #[serde(default)]
     pub(crate) auth: Option<Auth>,
 }
@@ -147,23 +143,21 @@ mod tests {
     fn strange_fields_count_as_empty() {
         for text in [
             "{}",
-            r#"{"auth":null,"lease_id":null,"lease_duration":null,"renewable":null}"#,
-            r#"{"lease_id":7,"lease_duration":"soon","renewable":"yes"}"#,
+            r#"{"auth":null,"lease_duration":null}"#,
+            r#"{"lease_duration":"soon"}"#,
             r#"{"lease_duration":-1}"#,
         ] {
             let secret: Secret = serde_json::from_str(text).unwrap();
             assert!(
-                secret.lease_id.is_empty() && secret.auth.is_none(),
+                secret.auth.is_none() && secret.lease_duration == 0,
                 "{text}"
             );
-            assert!(secret.lease_duration == 0 && !secret.renewable, "{text}");
         }
-        let secret: Secret =
-            serde_json::from_str(r#"{"auth":{"client_token":"a\nb","lease_duration":2.9}}"#)
-                .unwrap();
-        let auth = secret.auth.unwrap();
+        let text = r#"{"auth":{"client_token":"a\nb","lease_duration":2.9,"renewable":"yes","accessor":null}}"#;
+        let auth = serde_json::from_str::<Secret>(text).unwrap().auth.unwrap();
         assert!(auth.client_token.is_none(), "a header cannot hold it");
-        assert_eq!(auth.lease_duration, 2);
+        assert_eq!((auth.lease_duration, auth.renewable), (2, false));
+        assert_eq!(auth.accessor, "");
     }
 
     #[test]

@@ -89,21 +89,42 @@ fn sweeps_what_a_killed_process_left() {
 }
 
 #[test]
-fn a_failed_write_leaves_no_temporary_file() {
+fn the_owner_is_set_or_nothing_is_left_behind() {
     let folder = tempfile::tempdir().unwrap();
     let mut place = place(&folder, 0o600);
-    // Nobody but root may give a file away, and root may not give it to nobody at all.
-    place.owner = Some(if rustix::process::getuid().is_root() {
-        u32::MAX - 1
-    } else {
-        0
-    });
+    let is_root = rustix::process::getuid().is_root();
+    // Nobody but root may give a file away.
+    place.owner = Some(if is_root { 65_532 } else { 0 });
     let outcome = place.replace(b"one");
-    if outcome.is_err() {
-        assert!(names(&folder).is_empty(), "{:?}", names(&folder));
+    if is_root {
+        outcome.unwrap();
+        assert_eq!(fs::metadata(&place.path).unwrap().uid(), 65_532);
+        assert_eq!(fs::metadata(&place.path).unwrap().mode() & 0o7777, 0o600);
     } else {
-        assert!(rustix::process::getuid().is_root());
-        assert_eq!(fs::metadata(&place.path).unwrap().uid(), u32::MAX - 1);
+        let error = outcome.unwrap_err().to_string();
+        assert!(error.starts_with("change the owner of"), "{error}");
+        assert!(names(&folder).is_empty(), "{:?}", names(&folder));
+    }
+}
+
+#[test]
+fn only_memory_is_no_disk() {
+    for (path, expected) in [
+        ("/proc/token", true),
+        ("/dev/shm/token", false),
+        ("/nonexistent/token", false),
+    ] {
+        let config = FileSink {
+            path: PathBuf::from(path),
+            mode: Mode(0o600),
+            owner: None,
+            group: None,
+        };
+        assert_eq!(
+            Place::new(&config).unwrap().is_on_disk(),
+            expected,
+            "{path}"
+        );
     }
 }
 
