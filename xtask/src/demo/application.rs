@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::container::application_variable;
 use super::room::Room;
 use super::world::World;
-use super::{Summary, shown};
+use super::{Summary, megabytes, shown};
 use crate::console;
 
 const TOKEN: &str = "/keyside/token";
@@ -28,7 +28,10 @@ pub(super) fn show(
     console::quote(&said.join("\n"));
     token_file(room, world)?;
     let resident = room.agent.resident_bytes()?;
-    console::seen(&format!("the agent holds {} kB of memory", resident / 1000));
+    console::seen(&format!(
+        "the agent holds {} of memory",
+        megabytes(resident)
+    ));
     summary.resident(resident);
 
     let address = application_variable(pod, "VAULT_ADDR")?;
@@ -72,7 +75,7 @@ fn database(
     summary: &mut Summary,
 ) -> anyhow::Result<()> {
     console::step("It fetches a database credential through the proxy, twice, without a token");
-    let path = "/v1/database/creds/cart";
+    let path = &format!("/v1/{}", world.credential);
     console::note(&format!("VAULT_ADDR is {address}."));
     let (first, first_cache) = fetch(proxy, &Method::GET, path, None)?;
     let (second, second_cache) = fetch(proxy, &Method::GET, path, None)?;

@@ -23,13 +23,14 @@ impl Example {
                 .and_then(Value::as_str)
                 .map(str::to_owned)
         };
+        let namespace = text("/metadata/namespace").unwrap_or_else(|| "default".to_owned());
         Ok(Self {
-            namespace: text("/metadata/namespace").unwrap_or_else(|| "default".to_owned()),
             service_account: text("/spec/serviceAccountName")
                 .unwrap_or_else(|| "default".to_owned()),
             role: text("/metadata/annotations/keyside.dev~1role")
                 .context("the example names no role")?,
-            pod,
+            pod: with_namespace(pod, &namespace)?,
+            namespace,
         })
     }
 
@@ -53,6 +54,14 @@ impl Example {
         annotate(&mut pod, key, value)?;
         Ok(pod)
     }
+}
+
+/// The pod as whoever sends it to the API server completes it.
+fn with_namespace(mut pod: Value, namespace: &str) -> anyhow::Result<Value> {
+    let metadata = pod.get_mut("metadata").and_then(Value::as_object_mut);
+    let metadata = metadata.context("the example has no metadata")?;
+    metadata.insert("namespace".to_owned(), json!(namespace));
+    Ok(pod)
 }
 
 fn annotate(pod: &mut Value, key: &str, value: &str) -> anyhow::Result<()> {

@@ -14,8 +14,8 @@ use serde_json::Value;
 
 use super::container::{Container, Volume};
 use super::world::World;
+use crate::console;
 use crate::release::Binary;
-use crate::{console, shell};
 
 /// What an API server puts into a token that names no audience.
 const API_SERVER: &str = "https://kubernetes.default.svc.cluster.local";
@@ -62,10 +62,8 @@ impl Room {
     ) -> anyhow::Result<Self> {
         let mut plan = Plan::new(Container::of(pod)?, binary)?;
         plan.fill(world)?;
-        if let Err(error) =
-            shell::output(&mut plan.command(&["/keyside-agent".to_owned(), "version".to_owned()]))
-        {
-            plan.isolation = Isolation::Substituted(format!("{error:#}"));
+        if let Err(reason) = plan.try_isolation() {
+            plan.isolation = Isolation::Substituted(reason);
         }
         let agent =
             process::Child::spawn("keyside-agent", plan.command(&plan.container.arguments))?;
@@ -181,6 +179,18 @@ impl Plan {
             }
         }
         Ok(())
+    }
+
+    /// Runs the harmless verb; an error is what the machine says against namespaces.
+    fn try_isolation(&self) -> Result<(), String> {
+        let output = self
+            .command(&["/keyside-agent".to_owned(), "version".to_owned()])
+            .output();
+        match output {
+            Ok(output) if output.status.success() => Ok(()),
+            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+            Err(error) => Err(format!("unshare: {error}")),
+        }
     }
 
     /// A process of the container.

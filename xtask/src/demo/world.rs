@@ -18,13 +18,6 @@ pub(super) const SHORT_ROLE: &str = "short";
 pub(super) const SHORT_TTL: Duration = Duration::from_secs(3);
 pub(super) const SHORT_MAX_TTL: Duration = Duration::from_secs(10);
 
-/// What the pods may do.
-const POLICY: &str = r#"
-path "database/creds/cart" { capabilities = ["read"] }
-path "auth/approle/role/report/role-id" { capabilities = ["read"] }
-path "auth/approle/role/report/secret-id" { capabilities = ["create", "update"] }
-"#;
-
 pub(super) struct World {
     /// Before the servers, so that it goes before what it stands in front of.
     pub(super) tap: Tap,
@@ -32,6 +25,8 @@ pub(super) struct World {
     pub(super) postgres: postgres::Server,
     pub(super) issuer: jwt::Issuer,
     pub(super) report: AppRole,
+    /// The path of the database credential that the pods may read.
+    pub(super) credential: String,
     pub(super) namespace: String,
     pub(super) service_account: String,
 }
@@ -56,19 +51,22 @@ impl World {
         let issuer = jwt::Issuer::new()?;
         vault.database(&postgres)?;
         vault.database_role(&DatabaseRole {
-            name: "cart",
+            name: &example.role,
             ttl: 3600,
             max_ttl: 86400,
         })?;
-        console::seen("database/creds/cart makes PostgreSQL users that live for an hour");
-        vault.policy("cart", POLICY)?;
+        let credential = format!("database/creds/{}", example.role);
+        console::seen(&format!(
+            "{credential} makes PostgreSQL users that live for an hour"
+        ));
+        vault.policy(&example.role, &policy(&credential))?;
         vault.trust(&issuer)?;
         let role = Role {
             name: &example.role,
             namespace: &example.namespace,
             service_account: &example.service_account,
             audience: AUDIENCE,
-            policies: &["cart"],
+            policies: &[&example.role],
             ttl: 3600,
             ..Role::default()
         };
@@ -99,8 +97,20 @@ impl World {
             postgres,
             issuer,
             report,
+            credential,
             namespace: example.namespace.clone(),
             service_account: example.service_account.clone(),
         })
     }
+}
+
+/// What the pods may do.
+fn policy(credential: &str) -> String {
+    format!(
+        r#"
+path "{credential}" {{ capabilities = ["read"] }}
+path "auth/approle/role/report/role-id" {{ capabilities = ["read"] }}
+path "auth/approle/role/report/secret-id" {{ capabilities = ["create", "update"] }}
+"#
+    )
 }
