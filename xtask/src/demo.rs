@@ -49,7 +49,6 @@ pub(crate) fn run() -> anyhow::Result<()> {
     report("postgres", &outcome, &world.postgres.lines());
     outcome?;
 
-    console::step("Stop everything");
     drop(world);
     console::seen("OpenBao and PostgreSQL have ended; nothing is left running");
     summary.row("time", format!("{:.0} s", start.elapsed().as_secs_f64()));
@@ -89,8 +88,11 @@ fn in_the_cluster(
     report("keyside-agent", &outcome, &short.agent.lines());
     outcome?;
 
+    console::step("Stop everything");
     short.stop()?;
-    room.stop()
+    room.stop()?;
+    console::seen("both agents have drained and ended with status 0");
+    Ok(())
 }
 
 /// Shows what a child has said, if the demonstration failed while it ran.

@@ -44,6 +44,7 @@ pub(super) fn watch(room: &mut Room, world: &World, summary: &mut Summary) -> an
         before,
         start: Instant::now(),
         token: String::new(),
+        arrived: 0,
         renewals: 0,
         replacements: 0,
         polls: 0,
@@ -76,6 +77,8 @@ struct Watch<'a> {
     before: usize,
     start: Instant,
     token: String,
+    /// Renewals that had reached OpenBao at the last look: by the next one they are answered.
+    arrived: usize,
     renewals: usize,
     replacements: usize,
     polls: usize,
@@ -87,7 +90,6 @@ impl Watch<'_> {
         let (token, secret) = self.read()?;
         let ttl = secret.pointer("/data/ttl").unwrap_or(&Value::Null).clone();
         let seconds = self.start.elapsed().as_secs_f64();
-        let renewals = renewals(self.world) - self.before;
         if token != self.token {
             let what = if self.token.is_empty() {
                 "first"
@@ -100,10 +102,11 @@ impl Watch<'_> {
             ));
             self.replacements += usize::from(!self.token.is_empty());
             self.token = token;
-        } else if renewals > self.renewals {
+        } else if self.arrived > self.renewals {
             console::quote(&format!("{seconds:>5.1} s   renewed   {ttl} s to live"));
         }
-        self.renewals = renewals;
+        self.renewals = self.arrived;
+        self.arrived = renewals(self.world) - self.before;
         self.polls += 1;
         Ok(())
     }
