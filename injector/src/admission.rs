@@ -11,7 +11,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::annotation::{self, Annotations, printable};
-use crate::inject::{self, patch, quantity};
+use crate::inject::{self, Injection, patch, quantity};
 use patch::Operation;
 
 /// Where the cluster's own pods run, which nothing may keep from starting.
@@ -120,15 +120,15 @@ pub(crate) fn admit(request: &Request, defaults: &Defaults) -> Verdict {
         Ok(false) => {
             return untouched("not annotated with keyside.dev/inject: \"true\"".to_owned());
         }
-        Err(error) => return denied(&error, &annotations),
+        Err(error) => return denied(&error, Vec::new()),
         Ok(true) => {}
     }
     if let Some(why) = exempt(request, &annotations, defaults) {
         return exempted(why);
     }
-    match inject(request.pod, &annotations, defaults) {
-        Ok(verdict) => verdict,
-        Err(error) => denied(error.as_ref(), &annotations),
+    match annotation::read(&annotations, defaults) {
+        Ok((injection, warnings)) => inject(request.pod, &annotations, &injection, warnings),
+        Err(error) => denied(&error, error.warnings.clone()),
     }
 }
 
@@ -166,20 +166,26 @@ fn exempt(request: &Request, annotations: &Annotations, defaults: &Defaults) -> 
 fn inject(
     json: &Value,
     annotations: &Annotations,
-    defaults: &Defaults,
-) -> Result<Verdict, Box<dyn std::error::Error>> {
-    let (injection, mut warnings) = annotation::read(annotations, defaults)?;
-    let pod = typed(json)?;
-    let injected = inject::apply(&pod, json, annotations, &injection)?;
+    injection: &Injection,
+    mut warnings: Vec<String>,
+) -> Verdict {
+    let pod = match typed(json) {
+        Ok(pod) => pod,
+        Err(error) => return denied(&error, warnings),
+    };
+    let injected = match inject::apply(&pod, json, annotations, injection) {
+        Ok(injected) => injected,
+        Err(error) => return denied(&error, warnings),
+    };
     warnings.extend(injected.warnings);
     let mut audit = audit("injected");
     audit.push(("config-hash".to_owned(), injected.config_hash));
-    Ok(Verdict::Patched {
+    Verdict::Patched {
         patch: patch::diff(json, &injected.pod),
         warnings,
         audit,
         pod: injected.pod,
-    })
+    }
 }
 
 /// The pod as its type. An API server writes quantities as text; manifests may have them as numbers, which the type
@@ -214,10 +220,10 @@ fn exempted(why: String) -> Verdict {
     }
 }
 
-fn denied(error: &dyn std::error::Error, annotations: &Annotations) -> Verdict {
+fn denied(error: &dyn std::error::Error, warnings: Vec<String>) -> Verdict {
     Verdict::Denied {
         message: error.to_string(),
-        warnings: annotation::warnings(annotations),
+        warnings,
         audit: audit("denied"),
     }
 }

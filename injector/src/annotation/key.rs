@@ -15,7 +15,8 @@ pub(crate) const CONFIG_HASH: &str = "keyside.dev/config-hash";
 
 const WRITTEN_BY_US: [&str; 3] = ["status", "version", "config-hash"];
 
-const KNOWN: [&str; 28] = [
+/// Without the prefix.
+pub(crate) const KNOWN: [&str; 28] = [
     "inject",
     "role",
     "address",

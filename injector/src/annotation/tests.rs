@@ -1,3 +1,7 @@
+use std::path::PathBuf;
+
+use keyside_config::model::AttachToken;
+
 use super::*;
 use crate::inject::Port;
 
@@ -84,8 +88,9 @@ fn finds_the_misspelt_key_behind_a_missing_role() {
            keyside.dev/roll is there and unknown",
         ],
     );
+    let error = read(&annotations(&pairs), &defaults()).unwrap_err();
     assert_eq!(
-        warnings(&annotations(&pairs)),
+        error.warnings,
         ["annotation keyside.dev/roll is unknown and ignored; did you mean keyside.dev/role?"]
     );
 }
@@ -104,6 +109,20 @@ fn warns_of_unknown_keys_and_ignores_those_of_others() {
             "annotation keyside.dev/colour is unknown and ignored",
             "annotation keyside.dev/proxy_port is unknown and ignored; did you mean keyside.dev/proxy-port?",
         ]
+    );
+}
+
+#[test]
+fn warns_of_what_has_no_effect() {
+    let (_, warnings) = good(&[("proxy", "false"), ("proxy-port", "9000")]);
+    assert_eq!(
+        warnings,
+        ["annotation keyside.dev/proxy-port has no effect, because keyside.dev/proxy is false"]
+    );
+    let (_, warnings) = good(&[("token", "false"), ("token-mode", "0600")]);
+    assert_eq!(
+        warnings,
+        ["annotation keyside.dev/token-mode has no effect, because keyside.dev/token is false"]
     );
 }
 

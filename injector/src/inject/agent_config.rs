@@ -136,10 +136,9 @@ fn listeners(
         .collect()
 }
 
-/// A bound in proportion to the memory limit, never zero.
+/// A bound in proportion to the memory limit, up to sixteen times the usual one: more is no longer a sidecar, and the
+/// agent has bounds of its own.
 fn share(memory: u64, at_default: u64) -> usize {
-    let bound = u128::from(memory) * u128::from(at_default) / u128::from(MEMORY_UNIT);
-    usize::try_from(bound)
-        .unwrap_or(usize::MAX)
-        .clamp(1, 1 << 40)
+    let memory = memory.min(16 * MEMORY_UNIT);
+    usize::try_from(memory * at_default / MEMORY_UNIT).unwrap_or(usize::MAX)
 }

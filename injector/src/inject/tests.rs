@@ -1,4 +1,10 @@
-use proptest::prelude::*;
+mod again;
+mod place;
+mod properties;
+
+use keyside_config::load;
+use keyside_config::model::Config;
+use keyside_config::source::{Source, Syntax};
 use serde_json::json;
 
 use super::*;
@@ -68,6 +74,16 @@ fn agent(pod: &Value) -> &Value {
 
 fn config(pod: &Value) -> Value {
     serde_json::from_str(agent(pod)["env"][0]["value"].as_str().unwrap()).unwrap()
+}
+
+/// The configuration as the agent itself reads it.
+fn loaded(pod: &Value) -> Config {
+    let source = Source {
+        name: "KEYSIDE_CONFIG".to_owned(),
+        syntax: Syntax::Json,
+        text: agent(pod)["env"][0]["value"].as_str().unwrap().to_owned(),
+    };
+    load::load(&[source], &|_| None, &load::Flags::default()).unwrap()
 }
 
 fn env(container: &Value) -> Vec<String> {
@@ -190,6 +206,7 @@ fn configures_the_agent_as_asked() {
         (&config["log_level"], &config["log_format"]),
         (&json!("debug"), &json!("json"))
     );
+    assert_eq!(loaded(&pod).to_json(), config.to_string());
     let agent = agent(&pod);
     assert_eq!(agent["securityContext"]["runAsUser"], 1234);
     assert_eq!(agent["securityContext"]["runAsGroup"], 5678);
@@ -218,141 +235,6 @@ fn runs_without_token_file_or_without_proxy() {
     assert!(
         refused(&pod(json!({"proxy": "false", "token": "false"}), app()))
             .contains("nothing is left")
-    );
-}
-
-#[test]
-fn goes_first_but_after_the_meshs_native_proxy() {
-    let native = |name: &str| json!({ "name": name, "image": "x", "restartPolicy": "Always" });
-    let init = |name: &str| json!({ "name": name, "image": "x" });
-    for (inits, expected) in [
-        (
-            json!([init("migrate")]),
-            ["keyside-agent", "migrate"].as_slice(),
-        ),
-        (
-            json!([native("logs"), init("migrate")]),
-            &["keyside-agent", "logs", "migrate"],
-        ),
-        (
-            json!([init("istio-init"), native("istio-proxy"), init("migrate")]),
-            &["istio-init", "istio-proxy", "keyside-agent", "migrate"],
-        ),
-        (
-            json!([init("mesh-init"), native("mesh-proxy")]),
-            &["mesh-init", "mesh-proxy", "keyside-agent"],
-        ),
-        (
-            json!([init("istio-proxy")]),
-            &["keyside-agent", "istio-proxy"],
-        ),
-    ] {
-        let mut spec = app();
-        spec["initContainers"] = inits;
-        let (pod, _) = injected(&pod(json!({}), spec));
-        let inits = &pod["spec"]["initContainers"];
-        assert_eq!(names(inits), expected);
-        // What runs before the agent could not use it; what runs after it gets what the others get.
-        let agent = expected
-            .iter()
-            .position(|name| *name == "keyside-agent")
-            .unwrap();
-        for (index, init) in inits.as_array().unwrap().iter().enumerate() {
-            let is_mounted = init["volumeMounts"][0]["readOnly"] == json!(true);
-            assert_eq!(is_mounted, index > agent, "{init}");
-        }
-    }
-}
-
-#[test]
-fn warns_of_a_mesh_that_captures_traffic_before_its_proxy_runs() {
-    let spec = json!({
-        "initContainers": [{ "name": "istio-init", "image": "istio/proxyv2" }],
-        "containers": [{ "name": "app", "image": "app" }, { "name": "istio-proxy", "image": "istio/proxyv2" }],
-    });
-    let mut annotated = pod(json!({}), spec);
-    let (_, warnings) = injected(&annotated);
-    assert!(
-        warnings
-            .concat()
-            .contains("traffic.sidecar.istio.io/excludeOutboundPorts: \"8200\""),
-        "{warnings:?}"
-    );
-    annotated["metadata"]["annotations"]["traffic.sidecar.istio.io/excludeOutboundPorts"] =
-        json!("15090, 8200");
-    assert_eq!(injected(&annotated).1, Vec::<String>::new());
-}
-
-#[test]
-fn keeps_the_proxy_off_tcp_where_others_share_the_loopback() {
-    let two =
-        json!({ "containers": [{ "name": "a", "image": "a" }, { "name": "b", "image": "b" }] });
-    let mut host = app();
-    host["hostNetwork"] = json!(true);
-    for (annotations, spec) in [(json!({"containers": "a"}), &two), (json!({}), &host)] {
-        let (pod, _) = injected(&pod(annotations, spec.clone()));
-        let config = config(&pod);
-        assert_eq!(config["listener"].as_array().unwrap().len(), 1);
-        assert_eq!(config["listener"][0]["type"], "unix");
-        assert_eq!(
-            env(&pod["spec"]["containers"][0])[0],
-            "VAULT_ADDR=unix:///keyside/agent.sock"
-        );
-    }
-    let (all, _) = injected(&pod(json!({"containers": "b, a"}), two.clone()));
-    assert_eq!(config(&all)["listener"][0]["type"], "tcp");
-
-    let asked = json!({"containers": "a", "proxy-port": "8200"});
-    assert!(refused(&pod(asked, two.clone())).contains("share its ports"));
-    let message = refused(&pod(json!({"proxy-port": "8200"}), host.clone()));
-    assert!(
-        message.contains("keyside.dev/proxy-port: read \"8200\", but the pod is hostNetwork"),
-        "{message}"
-    );
-    let message = refused(&pod(json!({"proxy-socket": "false"}), host));
-    assert!(
-        message.contains("hostNetwork") && message.contains("allowed: true"),
-        "{message}"
-    );
-}
-
-#[test]
-fn gives_the_chosen_containers_only_their_share() {
-    let spec = json!({
-        "initContainers": [{ "name": "setup", "image": "x" }],
-        "containers": [{ "name": "a", "image": "a" }, { "name": "b", "image": "b" }],
-    });
-    let (chosen, _) = injected(&pod(json!({"containers": "b"}), spec.clone()));
-    assert_eq!(chosen["spec"]["containers"][0], spec["containers"][0]);
-    assert_eq!(
-        chosen["spec"]["initContainers"][1],
-        spec["initContainers"][0]
-    );
-    assert_eq!(
-        chosen["spec"]["containers"][1]["volumeMounts"][0]["mountPath"],
-        "/keyside"
-    );
-    let message = refused(&pod(json!({"containers": "a,c"}), spec));
-    assert!(
-        message.contains("no container \"c\"; allowed: setup, a, b"),
-        "{message}"
-    );
-}
-
-#[test]
-fn leaves_a_container_with_an_address_of_its_own_alone() {
-    let mut spec = app();
-    spec["containers"][0]["env"] = json!([{ "name": "BAO_ADDR", "value": "http://elsewhere" }]);
-    let (pod, warnings) = injected(&pod(json!({}), spec));
-    assert_eq!(
-        env(&pod["spec"]["containers"][0]),
-        ["BAO_ADDR=http://elsewhere"]
-    );
-    assert!(
-        warnings
-            .concat()
-            .contains("container \"app\" sets BAO_ADDR itself"),
-        "{warnings:?}"
     );
 }
 
@@ -511,121 +393,5 @@ fn refuses_windows_and_names_that_are_taken() {
     ] {
         let message = refused(&pod);
         assert!(message.contains(expected), "{message}");
-    }
-}
-
-#[test]
-fn completes_new_containers_and_keeps_what_others_changed() {
-    let (mut pod, _) = injected(&pod(json!({}), app()));
-    agent_mut(&mut pod)["image"] = json!("mirror.example/keyside-agent:0.1.0");
-    agent_mut(&mut pod)["resources"]["limits"]["cpu"] = json!("1");
-    let containers = pod["spec"]["containers"].as_array_mut().unwrap();
-    containers.push(json!({ "name": "late", "image": "late" }));
-    let (again, _) = injected(&pod);
-    let mut expected = pod.clone();
-    expected["spec"]["containers"][1]["env"] = expected["spec"]["containers"][0]["env"].clone();
-    expected["spec"]["containers"][1]["volumeMounts"] =
-        expected["spec"]["containers"][0]["volumeMounts"].clone();
-    assert_eq!(again, expected);
-}
-
-#[test]
-fn knows_its_container_by_configuration_and_annotations_together() {
-    let (first, _) = injected(&pod(json!({}), app()));
-    let mut other_role = first.clone();
-    other_role["metadata"]["annotations"]["keyside.dev/role"] = json!("admin");
-    let mut other_config = first.clone();
-    agent_mut(&mut other_config)["env"][0]["value"] = json!("{}");
-    for changed in [other_role, other_config] {
-        assert!(refused(&changed).contains("not what these annotations gave"));
-    }
-}
-
-#[test]
-fn the_status_alone_skips_nothing() {
-    let (pod, _) = injected(&pod(
-        json!({"status": "injected", "config-hash": "x"}),
-        app(),
-    ));
-    assert_eq!(names(&pod["spec"]["initContainers"]), ["keyside-agent"]);
-}
-
-fn agent_mut(pod: &mut Value) -> &mut Value {
-    let inits = pod["spec"]["initContainers"].as_array_mut().unwrap();
-    inits
-        .iter_mut()
-        .find(|one| one["name"] == "keyside-agent")
-        .unwrap()
-}
-
-fn container() -> impl Strategy<Value = Value> {
-    let name = prop_oneof![
-        Just("istio-proxy"),
-        Just("istio-init"),
-        Just("a"),
-        Just("b"),
-        Just("c")
-    ];
-    let policy = prop_oneof![Just(json!(null)), Just(json!("Always"))];
-    let env = prop_oneof![
-        Just(json!(null)),
-        Just(json!([])),
-        Just(json!([{"name": "VAULT_ADDR", "value": "x"}]))
-    ];
-    let context = prop_oneof![Just(json!(null)), Just(json!({"runAsUser": 7}))];
-    (name, policy, env, context).prop_map(|(name, policy, env, context)| {
-        json!({"name": name, "image": "x", "restartPolicy": policy, "env": env, "securityContext": context, "new": {"field": 1}})
-    })
-}
-
-fn unique(containers: Vec<Value>) -> Vec<Value> {
-    let mut seen = std::collections::BTreeSet::new();
-    let mut unique = containers;
-    unique.retain(|one| seen.insert(one["name"].as_str().unwrap().to_owned()));
-    unique
-}
-
-proptest! {
-    #[test]
-    fn injecting_twice_is_injecting_once(
-        inits in prop::collection::vec(container(), 0..4).prop_map(unique),
-        containers in prop::collection::vec(container(), 1..4).prop_map(unique),
-        chosen in prop_oneof![Just(json!({})), Just(json!({"containers": "a"})), Just(json!({"proxy": "false"}))],
-        host_network in any::<bool>(),
-    ) {
-        let spec = json!({"initContainers": inits, "containers": containers, "hostNetwork": host_network, "new": [1]});
-        let before = pod(chosen, spec);
-        if let Verdict::Patched { patch, pod: after, .. } = admit(&before) {
-            let json: json_patch::Patch = serde_json::from_value(json!(patch)).unwrap();
-            let mut applied = before;
-            json_patch::patch(&mut applied, &json).unwrap();
-            prop_assert_eq!(&applied, &after);
-            match admit(&after) {
-                Verdict::Patched { patch, warnings, .. } => {
-                    prop_assert_eq!(patch, Vec::new());
-                    prop_assert!(!warnings.concat().contains("itself"), "{:?}", warnings);
-                }
-                other => prop_assert!(false, "{:?}", other),
-            }
-        }
-    }
-
-    #[test]
-    fn no_value_is_more_than_a_value(role in "\\PC{1,20}|[$({\"'\\\\}]{1,12}|(\\$\\(KEYSIDE\\)|\\$\\$){1,3}") {
-        let before = pod(json!({"role": role, "audience": role}), app());
-        match admit(&before) {
-            Verdict::Patched { pod, .. } => {
-                let text = agent(&pod)["env"][0]["value"].as_str().unwrap();
-                prop_assert!(!text.contains('$'), "the kubelet would expand {}", text);
-                prop_assert_eq!(&config(&pod)["auto_auth"]["method"]["config"]["role"], &json!(role));
-            }
-            Verdict::Denied { message, .. } => prop_assert!(!message.contains('\n')),
-            Verdict::Untouched { why, .. } => prop_assert!(false, "{}", why),
-        }
-    }
-
-    #[test]
-    fn no_annotation_can_cause_a_panic(key in "[a-z-]{0,12}|role|containers|address|token-path|memory-limit", value in any::<String>()) {
-        let _verdict = admit(&pod(json!({ key: value }), app()));
     }
 }
