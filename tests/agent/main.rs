@@ -2,10 +2,13 @@
 
 mod admin;
 mod auto_auth;
+mod bank;
+mod cache;
 mod configuration;
 mod lifecycle;
 mod outage;
 mod proxy;
+mod revocation;
 mod sink;
 mod watch;
 #[allow(dead_code, reason = "the tests of each part land with it")]
