@@ -117,8 +117,9 @@ pub(crate) fn read(response: &Response<Bytes>) -> anyhow::Result<Credential> {
     Ok(Credential {
         hit: is_hit(response),
         lease: text("/lease_id")?,
-        duration: secret["lease_duration"]
-            .as_u64()
+        duration: secret
+            .get("lease_duration")
+            .and_then(Value::as_u64)
             .context("no lease_duration")?,
         user: text("/data/username")?,
         password: text("/data/password")?,
@@ -130,6 +131,24 @@ pub(crate) fn is_hit(response: &Response<Bytes>) -> bool {
         .headers()
         .get("x-cache")
         .is_some_and(|word| word == "HIT")
+}
+
+/// A login through the proxy.
+pub(crate) struct Login {
+    pub(crate) token: String,
+    pub(crate) accessor: String,
+}
+
+pub(crate) fn log_in(proxy: &web::Client, credentials: &Value) -> anyhow::Result<Login> {
+    let secret = web::success(&proxy.post("/v1/auth/approle/login", credentials)?)?;
+    let text = |pointer: &str| {
+        let text = secret.pointer(pointer).and_then(Value::as_str);
+        anyhow::Ok(text.with_context(|| format!("no {pointer}"))?.to_owned())
+    };
+    Ok(Login {
+        token: text("/auth/client_token")?,
+        accessor: text("/auth/accessor")?,
+    })
 }
 
 /// The agent's metrics: name with labels, and value.
@@ -157,7 +176,8 @@ pub(crate) fn wait_for_metric(proxy: &web::Client, name: &str, least: f64) -> an
 /// Waits until fewer connections than this are open, the one that asks included.
 pub(crate) fn wait_for_fewer_connections(proxy: &web::Client, than: f64) -> anyhow::Result<()> {
     poll::until("a connection to close", poll::LIMIT, || {
-        let open = metrics(proxy)?["keyside_agent_proxy_connections"];
+        let name = "keyside_agent_proxy_connections";
+        let open = metrics(proxy)?.get(name).copied().context(name)?;
         anyhow::ensure!(open < than, "{open} are open");
         anyhow::Ok(())
     })
@@ -166,7 +186,7 @@ pub(crate) fn wait_for_fewer_connections(proxy: &web::Client, than: f64) -> anyh
 /// A client that has sent its request and can hang up: by being dropped.
 pub(crate) fn hung(
     agent: &mut Agent,
-    method: Method,
+    method: &Method,
     path: &str,
     body: &str,
 ) -> anyhow::Result<TcpStream> {

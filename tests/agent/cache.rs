@@ -75,7 +75,7 @@ fn a_leader_that_leaves_takes_nobody_down() -> anyhow::Result<()> {
     bank.world
         .tap
         .on(Method::GET, CREDENTIALS, Action::HoldAnswer);
-    let leader = bank::hung(&mut agent, Method::GET, CREDENTIALS, "")?;
+    let leader = bank::hung(&mut agent, &Method::GET, CREDENTIALS, "")?;
     bank.world.tap.wait_for(&Method::GET, CREDENTIALS, 1)?;
     let follower = proxy.start(web::request(Method::GET, CREDENTIALS, None)?)?;
     bank::wait_for_metric(&proxy, "keyside_agent_proxy_connections", 3.0)?;
@@ -94,7 +94,7 @@ fn a_call_that_nobody_waits_for_is_dropped() -> anyhow::Result<()> {
     bank.world
         .tap
         .on(Method::GET, CREDENTIALS, Action::HoldAnswer);
-    let only = bank::hung(&mut agent, Method::GET, CREDENTIALS, "")?;
+    let only = bank::hung(&mut agent, &Method::GET, CREDENTIALS, "")?;
     bank.world.tap.wait_for(&Method::GET, CREDENTIALS, 1)?;
     drop(only);
     bank::wait_for_fewer_connections(&proxy, 2.0)?;
@@ -363,23 +363,25 @@ fn what_ends_soon_is_still_served_where_vault_is_away() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The value to clear, of a token's accessor, the token, and a lease.
+type Named = fn(&str, &str, &str) -> Value;
+
 #[test]
 fn cache_clear_takes_effect_when_it_answers() -> anyhow::Result<()> {
     let bank = Bank::lasting()?;
     let login = bank.approle()?;
     let (_agent, proxy) = bank::open(&bank.world)?;
     let token_and_lease = || {
-        let auth = web::success(&proxy.post("/v1/auth/approle/login", &login)?)?["auth"].clone();
-        let token = auth["client_token"].as_str().unwrap_or_default().to_owned();
+        let bank::Login { token, accessor } = bank::log_in(&proxy, &login)?;
         let lease = bank::borrow(&proxy.clone().with_token(&token)?)?.lease;
-        anyhow::Ok((auth["accessor"].clone(), token, lease))
+        anyhow::Ok((accessor, token, lease))
     };
-    let clears: [(&str, &dyn Fn(&Value, &str, &str) -> Value, bool); 5] = [
-        ("all", &|_, _, _| json!(null), true),
-        ("request_path", &|_, _, _| json!("/v1/auth/approle"), true),
-        ("token", &|_, token, _| json!(token), true),
-        ("token_accessor", &|accessor, _, _| accessor.clone(), true),
-        ("lease", &|_, _, lease| json!(lease), false),
+    let clears: [(&str, Named, bool); 5] = [
+        ("all", |_, _, _| json!(null), true),
+        ("request_path", |_, _, _| json!("/v1/auth/approle"), true),
+        ("token", |_, token, _| json!(token), true),
+        ("token_accessor", |accessor, _, _| json!(accessor), true),
+        ("lease", |_, _, lease| json!(lease), false),
     ];
     for (kind, value, ends_token) in clears {
         let (accessor, token, lease) = token_and_lease()?;

@@ -16,6 +16,12 @@ struct Session {
     credential: Credential,
 }
 
+/// What names the session to be revoked.
+type Body = fn(&Session) -> Value;
+/// The path that revokes a lease.
+type Path = fn(&str) -> String;
+type Both = fn(&str) -> (String, Value);
+
 struct Case {
     bank: Bank,
     login: Value,
@@ -37,12 +43,10 @@ impl Case {
     }
 
     fn session(&self) -> anyhow::Result<Session> {
-        let auth =
-            web::success(&self.proxy.post("/v1/auth/approle/login", &self.login)?)?["auth"].clone();
-        let token = auth["client_token"].as_str().unwrap_or_default().to_owned();
+        let bank::Login { token, accessor } = bank::log_in(&self.proxy, &self.login)?;
         Ok(Session {
             credential: bank::borrow(&self.proxy.clone().with_token(&token)?)?,
-            accessor: auth["accessor"].as_str().unwrap_or_default().to_owned(),
+            accessor,
             token,
         })
     }
@@ -65,36 +69,34 @@ fn every_form_of_revoking_a_token_ends_it_and_its_leases() -> anyhow::Result<()>
     // OpenBao lets only root revoke by a prefix below `auth`.
     let root = case.bank.world.server.root().token();
     let operator = case.proxy.clone().with_token(root)?;
-    let forms: [(&str, &str, &dyn Fn(&Session) -> Value); 6] = [
+    let forms: [(&str, &str, Body); 6] = [
         (
             "POST",
             "auth/token/revoke",
-            &|session| json!({ "token": session.token }),
+            |session| json!({ "token": session.token }),
         ),
         (
             "PUT",
             "auth/token/revoke",
-            &|session| json!({ "token": session.token }),
+            |session| json!({ "token": session.token }),
         ),
         (
             "POST",
             "auth/token/revoke-accessor",
-            &|session| json!({ "accessor": session.accessor }),
+            |session| json!({ "accessor": session.accessor }),
         ),
         (
             "PUT",
             "auth/token/revoke-orphan",
-            &|session| json!({ "token": session.token }),
+            |session| json!({ "token": session.token }),
         ),
-        (
-            "PUT",
-            "sys/leases/revoke-prefix/auth/approle/login",
-            &|_| json!({}),
-        ),
+        ("PUT", "sys/leases/revoke-prefix/auth/approle/login", |_| {
+            json!({})
+        }),
         (
             "POST",
             "auth/token/%72evoke",
-            &|session| json!({ "token": session.token }),
+            |session| json!({ "token": session.token }),
         ),
     ];
     for (method, path, body) in forms {
@@ -148,29 +150,29 @@ fn revoking_oneself_ends_it_too() -> anyhow::Result<()> {
 #[test]
 fn every_form_of_revoking_a_lease_ends_it() -> anyhow::Result<()> {
     let case = Case::new()?;
-    let forms: [(&str, &dyn Fn(&str) -> String, bool); 8] = [
-        ("POST", &|_| "sys/leases/revoke".to_owned(), true),
-        ("PUT", &|_| "sys/leases/revoke".to_owned(), true),
-        ("PUT", &|lease| format!("sys/leases/revoke/{lease}"), false),
-        ("POST", &|lease| format!("sys/leases/revoke/{lease}"), false),
+    let forms: [(&str, Path, bool); 8] = [
+        ("POST", |_| "sys/leases/revoke".to_owned(), true),
+        ("PUT", |_| "sys/leases/revoke".to_owned(), true),
+        ("PUT", |lease| format!("sys/leases/revoke/{lease}"), false),
+        ("POST", |lease| format!("sys/leases/revoke/{lease}"), false),
         (
             "PUT",
-            &|_| "sys/leases/revoke-prefix/database/creds/app".to_owned(),
+            |_| "sys/leases/revoke-prefix/database/creds/app".to_owned(),
             false,
         ),
         (
             "POST",
-            &|_| "sys/leases/revoke-prefix/database".to_owned(),
+            |_| "sys/leases/revoke-prefix/database".to_owned(),
             false,
         ),
         (
             "PUT",
-            &|_| "sys/leases/revoke-force/database/creds".to_owned(),
+            |_| "sys/leases/revoke-force/database/creds".to_owned(),
             false,
         ),
         (
             "POST",
-            &|_| "sys/leases/revoke-force/database".to_owned(),
+            |_| "sys/leases/revoke-force/database".to_owned(),
             false,
         ),
     ];
@@ -194,11 +196,11 @@ fn every_form_of_revoking_a_lease_ends_it() -> anyhow::Result<()> {
 #[test]
 fn the_older_forms_end_it_too() -> anyhow::Result<()> {
     let case = Case::new()?;
-    let forms: [&dyn Fn(&str) -> (String, Value); 4] = [
-        &|lease| ("sys/revoke".to_owned(), json!({ "lease_id": lease })),
-        &|lease| (format!("sys/revoke/{lease}"), json!({})),
-        &|_| ("sys/revoke-prefix/database".to_owned(), json!({})),
-        &|_| ("sys/revoke-force/database/creds".to_owned(), json!({})),
+    let forms: [Both; 4] = [
+        |lease| ("sys/revoke".to_owned(), json!({ "lease_id": lease })),
+        |lease| (format!("sys/revoke/{lease}"), json!({})),
+        |_| ("sys/revoke-prefix/database".to_owned(), json!({})),
+        |_| ("sys/revoke-force/database/creds".to_owned(), json!({})),
     ];
     for form in forms {
         let before = bank::borrow(&case.proxy)?;
@@ -258,7 +260,7 @@ fn a_revocation_counts_although_its_client_hangs_up() -> anyhow::Result<()> {
         .world
         .tap
         .on(Method::POST, path, Action::HoldAnswer);
-    let client = bank::hung(&mut case.agent, Method::POST, path, &body.to_string())?;
+    let client = bank::hung(&mut case.agent, &Method::POST, path, &body.to_string())?;
     case.bank.world.tap.wait_for(&Method::POST, path, 1)?;
     drop(client);
     bank::wait_for_fewer_connections(&case.proxy, 2.0)?;
