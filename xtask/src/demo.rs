@@ -13,6 +13,8 @@ mod review;
 mod room;
 mod world;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use anyhow::Context as _;
 use keyside_harness::process;
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,6 +32,14 @@ const AGENT_BYTES: u64 = 4_500_000;
 const AGENT_RESIDENT_BYTES: u64 = 5_000_000;
 
 pub(crate) fn run() -> anyhow::Result<()> {
+    let outcome = tell();
+    if INTERRUPTED.load(Ordering::Relaxed) {
+        return outcome.context("interrupted");
+    }
+    outcome
+}
+
+fn tell() -> anyhow::Result<()> {
     let start = Instant::now();
     tools::install()?;
     end_on_signal()?;
@@ -97,14 +107,16 @@ fn in_the_cluster(
 
 /// Shows what a child has said, if the demonstration failed while it ran.
 fn report<T>(child: &str, outcome: &anyhow::Result<T>, lines: &[String]) {
-    if outcome.is_err() {
+    if outcome.is_err() && !INTERRUPTED.load(Ordering::Relaxed) {
         console::heading(&format!("What {child} said"));
         console::quote(&lines.join("\n"));
     }
 }
 
-/// Kills the children when a person has seen enough: the step that needs them fails, and all is cleared up on the way
-/// out.
+/// Set when a person has seen enough.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Passes signals on to the children: the step that needs them fails, and all is cleared up on the way out.
 fn end_on_signal() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -122,9 +134,11 @@ fn end_on_signal() -> anyhow::Result<()> {
                 loop {
                     tokio::select! {
                         // Both cancel-safe: a signal that was not taken stays pending.
-                        _ = interrupt.recv() => process::kill_all(),
-                        _ = terminate.recv() => process::kill_all(),
+                        _ = interrupt.recv() => {}
+                        _ = terminate.recv() => {}
                     }
+                    INTERRUPTED.store(true, Ordering::Relaxed);
+                    process::interrupt_all();
                 }
             });
         })?;

@@ -146,6 +146,8 @@ fn launch(programs: &Path, folder: &Path, port: u16) -> anyhow::Result<process::
         "listen_addresses=127.0.0.1",
         "unix_socket_directories=",
         "shared_buffers=16MB",
+        // In the data folder, so that even a killed server leaves nothing behind there.
+        "dynamic_shared_memory_type=mmap",
         // What is lost with the machine is a test's.
         "fsync=off",
         "synchronous_commit=off",

@@ -32,11 +32,11 @@ pub fn keep_quiet() {
     REPORT.store(false, Ordering::Relaxed);
 }
 
-/// Kills every child, for a program that was interrupted: whatever it is doing with them fails at once, and it ends as
-/// after any failure.
-pub fn kill_all() {
+/// Passes an interrupt on to every child, as a terminal would if they were in our process group: whatever the program
+/// is doing with them fails soon, and it ends as after any failure.
+pub fn interrupt_all() {
     for id in lock(&RUNNING).iter() {
-        kill_group(*id);
+        signal_group(*id, Signal::INT);
     }
 }
 
@@ -237,7 +237,7 @@ impl Child {
     pub fn kill(&mut self) {
         // Not once the child was collected: its id may be another's by then.
         if matches!(self.process.try_wait(), Ok(None)) {
-            kill_group(self.process.id());
+            signal_group(self.process.id(), Signal::KILL);
             drop(self.process.wait());
         }
         lock(&RUNNING).remove(&self.process.id());
@@ -277,10 +277,10 @@ impl Drop for Child {
     }
 }
 
-fn kill_group(id: u32) {
+fn signal_group(id: u32, signal: Signal) {
     if let Some(group) = pid(id) {
         // The group may be gone already, which is what is wanted.
-        rustix::process::kill_process_group(group, Signal::KILL).ok();
+        rustix::process::kill_process_group(group, signal).ok();
     }
 }
 
