@@ -229,7 +229,7 @@ impl Task {
         self.trouble.send_replace(Some(cause));
         self.metrics.login(metrics::result(failure));
         let hint = match &error {
-            Error::Vault { .. } if failure == Failure::Refused => self.method.hint(),
+            Error::Vault { source, .. } if is_about_audience(source) => self.method.hint(),
             _ => None,
         };
         self.story
@@ -241,6 +241,7 @@ impl Task {
     }
 
     async fn login(&mut self, within: Duration) -> Result<(Grant, Obtained), Error> {
+        // Blocks for a few microseconds: credentials are small files, and in a pod they are in memory.
         let body = self.method.credential().map_err(Error::Credential)?;
         let call = wire::Call {
             method: Verb::POST,
@@ -345,6 +346,14 @@ impl Task {
             true
         });
     }
+}
+
+/// A kubernetes mount answers 403 and no more; a jwt mount answers 400 and says what is wrong.
+fn is_about_audience(error: &vault::error::Error) -> bool {
+    let vault::error::Error::Status { status, errors, .. } = error else {
+        return false;
+    };
+    *status == http::StatusCode::FORBIDDEN || errors.iter().any(|text| text.contains("audience"))
 }
 
 #[cfg(test)]

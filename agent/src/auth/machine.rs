@@ -125,6 +125,10 @@ impl Machine {
             Event::LoginFailed(_) if self.exit_on_err => Step::GiveUp,
             Event::LoginFailed(failure) => {
                 let pause = self.pause(failure);
+                let pause = match self.ends() {
+                    Some(ends) => hurry(pause, failure, ends, now),
+                    None => pause,
+                };
                 self.wait(now + pause, Next::Login, now)
             }
             Event::Renewed(grant) => self.renewed(grant, now),
@@ -192,23 +196,13 @@ impl Machine {
         let Some(last) = self.last_renewal() else {
             return self.wait(now + pause, Next::Login, now);
         };
-        if let Failure::Away { after: Some(_) } = failure {
-            // Where Vault asked for quiet, that counts for the login as well.
-            let next = if now + pause < last {
-                Next::Renew
-            } else {
-                Next::Login
-            };
-            return self.wait(now + pause, next, now);
-        }
-        // Each pause leaves half of the time for further tries, so that an outage which ends before the token does
-        // costs no login.
-        let left = last.saturating_duration_since(now);
-        let until = now + pause.min((left / 2).max(FLOOR));
+        let until = now + hurry(pause, failure, last, now);
         if until < last {
             return self.wait(until, Next::Renew, now);
         }
-        self.wait(last, Next::Login, now)
+        // Where Vault asked for quiet, that counts for the login as well.
+        let until = if is_told(failure) { until } else { last };
+        self.wait(until, Next::Login, now)
     }
 
     /// From when on a renewal would leave no time for a login.
@@ -254,6 +248,21 @@ impl Machine {
             within: left.clamp(SHORTEST_ATTEMPT, ATTEMPT),
         }
     }
+}
+
+/// Shortens a pause so that half of what is left until `end` remains for further tries: an outage which ends before
+/// the token does shall not cost the token. What Vault asked for is not shortened.
+fn hurry(pause: Duration, failure: Failure, end: Instant, now: Instant) -> Duration {
+    let left = end.saturating_duration_since(now);
+    if left.is_zero() || is_told(failure) {
+        return pause;
+    }
+    pause.min((left / 2).max(FLOOR))
+}
+
+/// Whether Vault said for how long to stay away.
+fn is_told(failure: Failure) -> bool {
+    matches!(failure, Failure::Away { after: Some(_) })
 }
 
 #[cfg(test)]

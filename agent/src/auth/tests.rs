@@ -300,6 +300,29 @@ async fn without_a_credential_vault_is_not_asked() {
     );
 }
 
+#[test]
+fn a_hint_at_the_audience_goes_only_where_it_may_help() {
+    for (status, text, expected) in [
+        (403, "permission denied", true),
+        (
+            400,
+            "error validating token: invalid audience (aud) claim",
+            true,
+        ),
+        (400, "role \"app\" could not be found", false),
+        (404, "no handler for route", false),
+        (503, "Vault is sealed", false),
+    ] {
+        let error = vault::error::Error::Status {
+            path: "auth/kubernetes/login".to_owned(),
+            status: http::StatusCode::from_u16(status).unwrap(),
+            errors: vec![text.to_owned()],
+            retry_after: None,
+        };
+        assert_eq!(is_about_audience(&error), expected, "{status} {text}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn exit_on_err_ends_the_task_with_the_cause() {
     let mut running = run(

@@ -105,11 +105,8 @@ impl Client {
         &self,
         mut request: Request<Body>,
     ) -> Result<Response<Incoming>, Error> {
-        let path = request
-            .uri()
-            .path_and_query()
-            .map_or("/", PathAndQuery::as_str);
-        *request.uri_mut() = self.uri(path)?;
+        let path = request.uri().path_and_query().cloned();
+        *request.uri_mut() = self.uri(path.unwrap_or_else(|| PathAndQuery::from_static("/")))?;
         request.headers_mut().insert(HOST, self.0.host.clone());
         self.send(request).await
     }
@@ -147,9 +144,11 @@ impl Client {
     }
 
     fn request(&self, call: &Call<'_>) -> Result<Request<Body>, Error> {
+        let path = PathAndQuery::try_from(format!("/v1/{}", call.path))
+            .map_err(|error| Error::Request(error.into()))?;
         let mut request = Request::builder()
             .method(call.method.clone())
-            .uri(self.uri(&format!("/v1/{}", call.path))?)
+            .uri(self.uri(path)?)
             .header(HOST, self.0.host.clone())
             .header(VAULT_REQUEST, HeaderValue::from_static("true"));
         if let Some(token) = call.token {
@@ -187,9 +186,13 @@ impl Client {
             })
     }
 
-    fn uri(&self, path: &str) -> Result<Uri, Error> {
-        let path = PathAndQuery::try_from(format!("{}{path}", self.0.prefix))
-            .map_err(|error| Error::Request(error.into()))?;
+    fn uri(&self, path: PathAndQuery) -> Result<Uri, Error> {
+        let path = if self.0.prefix.is_empty() {
+            path
+        } else {
+            PathAndQuery::try_from(format!("{}{path}", self.0.prefix))
+                .map_err(|error| Error::Request(error.into()))?
+        };
         Uri::builder()
             .scheme(self.0.scheme.clone())
             .authority(self.0.authority.clone())

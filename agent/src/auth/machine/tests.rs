@@ -267,6 +267,27 @@ fn an_outage_that_outlasts_the_token_ends_in_a_login() {
 }
 
 #[test]
+fn a_token_that_cannot_be_renewed_survives_an_outage_shorter_than_what_is_left_of_it() {
+    for seed in 0..100 {
+        let mut world = World::with(seed, Duration::from_millis(20));
+        world.logged_in(60, false);
+        world.proceed();
+        let (over, ends) = (
+            world.now + Duration::from_secs(10),
+            world.machine.ends().unwrap(),
+        );
+        let mut tries = 0;
+        while world.now < over {
+            world.fails(AWAY);
+            world.proceed();
+            tries += 1;
+        }
+        assert!(world.now < ends, "seed {seed}: {:?} late", world.now - ends);
+        assert!(tries <= 11, "seed {seed}: {tries} tries");
+    }
+}
+
+#[test]
 fn retry_after_is_kept() {
     let after = Some(Duration::from_secs(20));
     let mut world = World::new();

@@ -291,6 +291,12 @@ async fn an_address_is_written_as_http_wants_it() {
             ..Vault::default()
         };
         let client = Client::new(&vault, gate()).unwrap();
-        assert_eq!(client.uri("/v1/x").unwrap().to_string(), expected);
+        assert_eq!(
+            client
+                .uri(PathAndQuery::from_static("/v1/x"))
+                .unwrap()
+                .to_string(),
+            expected
+        );
     }
 }
