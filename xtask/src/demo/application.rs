@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 
 use super::container::application_variable;
 use super::room::Room;
+use super::shown;
+use super::summary::{Summary, megabytes};
 use super::world::World;
-use super::{Summary, megabytes, shown};
 use crate::console;
 
 const TOKEN: &str = "/keyside/token";

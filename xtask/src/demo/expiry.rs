@@ -11,8 +11,9 @@ use tokio::time::Instant;
 use super::cluster::Cluster;
 use super::example::Example;
 use super::room::Room;
+use super::shown;
+use super::summary::Summary;
 use super::world::{SHORT_MAX_TTL, SHORT_ROLE, SHORT_TTL, World};
-use super::{Summary, shown};
 use crate::console;
 
 const WATCH: Duration = Duration::from_secs(25);

@@ -355,3 +355,53 @@ fn memory() -> PathBuf {
         std::env::temp_dir()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::container::Mount;
+    use super::*;
+
+    #[test]
+    fn replaces_mount_paths_by_folders_in_arguments_and_configuration() {
+        let mount = |path: &str| Mount {
+            path: path.to_owned(),
+            read_only: false,
+            volume: Volume::Disk,
+        };
+        let config = r#"{"sink":[{"path":"/keyside/token"}],"admin":"/keyside/run/admin.sock","other":"/keysider"}"#;
+        let container = Container {
+            arguments: vec!["/keyside-agent".to_owned(), "/keyside".to_owned()],
+            environment: vec![("KEYSIDE_CONFIG".to_owned(), config.to_owned())],
+            mounts: vec![mount("/keyside"), mount("/keyside/run")],
+            startup_probe: Vec::new(),
+            user: 65532,
+            read_only_root: true,
+        };
+        let binary = Binary {
+            path: "/proc/self/exe".into(),
+            bytes: 0,
+        };
+        let mut plan = Plan::new(container, &binary).unwrap();
+        plan.isolation = Isolation::Substituted(String::new());
+        let command = plan.command(&plan.container.arguments);
+        let folders: Vec<_> = plan
+            .folders
+            .iter()
+            .map(|folder| folder.display().to_string())
+            .collect();
+        assert_eq!(
+            command.get_args().collect::<Vec<_>>(),
+            [folders[0].as_str()]
+        );
+        let value = command
+            .get_envs()
+            .find_map(|(_, value)| value)
+            .unwrap()
+            .to_str()
+            .unwrap();
+        let value: Value = serde_json::from_str(value).unwrap();
+        assert_eq!(value["sink"][0]["path"], format!("{}/token", folders[0]));
+        assert_eq!(value["admin"], format!("{}/admin.sock", folders[1]));
+        assert_eq!(value["other"], "/keysider");
+    }
+}
