@@ -108,6 +108,7 @@ impl App {
             sinks: auto_auth
                 .as_ref()
                 .map_or_else(Vec::new, auto_auth::Parts::sinks),
+            cache: proxy.cache(),
             registry,
             started,
         });

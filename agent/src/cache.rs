@@ -79,6 +79,13 @@ pub(crate) struct Served {
     pub(crate) decision: Decision,
 }
 
+/// What the cache holds.
+pub(crate) struct Counts {
+    pub(crate) entries: usize,
+    pub(crate) records: usize,
+    pub(crate) bytes: usize,
+}
+
 /// Cheap to clone; all clones are one cache.
 #[derive(Clone)]
 pub(crate) struct Cache(Arc<Shared>);
@@ -138,6 +145,14 @@ impl Cache {
             max_body: config.max_body,
             metrics,
         }))
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.with(|state| Counts {
+            entries: state.store.answers(),
+            records: state.store.records(),
+            bytes: state.store.bytes(),
+        })
     }
 
     pub(crate) fn max_body(&self) -> usize {

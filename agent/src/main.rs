@@ -6,6 +6,9 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
 use keyside_config::model::{Config, LogFormat, LogLevel};
 use keyside_lifecycle::error;
 use keyside_lifecycle::logging::{self, Level};
@@ -13,7 +16,7 @@ use keyside_lifecycle::tasks::End;
 use tokio::runtime::{Builder, Runtime};
 use tracing::level_filters::LevelFilter;
 
-use settings::{Command, Place, Socket};
+use settings::{Clear, Command, Place, Socket};
 
 mod admin;
 mod app;
@@ -40,8 +43,9 @@ fn main() -> ExitCode {
     match command {
         Command::Run(place) => run(place),
         Command::Check(place) => check(&place),
-        Command::Probe(probe, socket) => ask(&socket, probe.endpoint()),
-        Command::Status(socket) => ask(&socket, "/status"),
+        Command::Probe(probe, socket) => ask(&socket, admin::client::get(probe.endpoint())),
+        Command::Status(socket) => ask(&socket, admin::client::get("/status")),
+        Command::CacheClear(clear, socket) => cache_clear(clear, &socket),
         Command::Version => say(concat!("keyside-agent ", env!("CARGO_PKG_VERSION"))),
         Command::Help(text) => say(text),
     }
@@ -105,8 +109,24 @@ fn check(place: &Place) -> ExitCode {
     }
 }
 
+/// `cache-clear`.
+fn cache_clear(mut clear: Clear, socket: &Socket) -> ExitCode {
+    if clear.value.as_deref() == Some("-") {
+        match io::read_to_string(io::stdin()) {
+            Ok(text) => clear.value = Some(text.trim().to_owned()),
+            Err(error) => return fail(&error),
+        }
+    }
+    let body = serde_json::json!({
+        "type": clear.kind.unwrap_or_else(|| "all".to_owned()),
+        "value": clear.value.unwrap_or_default(),
+        "namespace": clear.namespace.unwrap_or_default(),
+    });
+    ask(socket, admin::client::post("/cache-clear", &body))
+}
+
 /// A verb that asks the running agent: prints its answer, and fails where it is no success.
-fn ask(socket: &Socket, endpoint: &str) -> ExitCode {
+fn ask(socket: &Socket, request: Request<Full<Bytes>>) -> ExitCode {
     let path = match socket.find() {
         Ok(path) => path,
         Err(error) => return refuse(&error),
@@ -115,7 +135,7 @@ fn ask(socket: &Socket, endpoint: &str) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
-    match runtime.block_on(admin::client::ask(&path, endpoint)) {
+    match runtime.block_on(admin::client::ask(&path, request)) {
         Ok((status, text)) if status.is_success() => say(text.trim_end()),
         Ok((_unsuccessful, text)) => {
             say(text.trim_end());

@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Probe(Probe, Socket),
     /// Ask the running agent how it is.
     Status(Socket),
+    /// Let the running agent forget answers.
+    CacheClear(Clear, Socket),
     /// Print the version.
     Version,
     /// Print a help text.
@@ -61,6 +63,16 @@ pub(crate) struct Place {
     pub(crate) paths: Vec<PathBuf>,
     /// What the command line says beside them.
     pub(crate) flags: Flags,
+}
+
+/// What `cache-clear` asks for, in the words of its request.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Clear {
+    /// `type`.
+    pub(crate) kind: Option<String>,
+    /// `value`; a dash stands for standard input, for a token has no place among the arguments.
+    pub(crate) value: Option<String>,
+    pub(crate) namespace: Option<String>,
 }
 
 /// How to find the running agent's admin socket.

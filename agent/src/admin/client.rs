@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::HOST;
-use http::{Request, StatusCode};
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http::{HeaderValue, Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use tokio::net::UnixStream;
 
 /// Below the 5 s that the injected startup probe waits, so that our words are printed and not the kubelet's.
@@ -36,16 +37,37 @@ pub(crate) enum Error {
     Timeout { socket: PathBuf },
 }
 
-/// Asks for `path`; the answer's status and text.
-pub(crate) async fn ask(socket: &Path, path: &str) -> Result<(StatusCode, String), Error> {
-    tokio::time::timeout(LIMIT, exchange(socket, path))
+/// A question.
+pub(crate) fn get(path: &'static str) -> Request<Full<Bytes>> {
+    let mut request = Request::default();
+    *request.uri_mut() = Uri::from_static(path);
+    request
+}
+
+/// An order.
+pub(crate) fn post(path: &'static str, body: &Value) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::from(body.to_string()));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = Uri::from_static(path);
+    request
+}
+
+/// Sends a request, whose URI is a path; the answer's status and text.
+pub(crate) async fn ask(
+    socket: &Path,
+    request: Request<Full<Bytes>>,
+) -> Result<(StatusCode, String), Error> {
+    tokio::time::timeout(LIMIT, exchange(socket, request))
         .await
         .map_err(|_elapsed| Error::Timeout {
             socket: socket.to_owned(),
         })?
 }
 
-async fn exchange(socket: &Path, path: &str) -> Result<(StatusCode, String), Error> {
+async fn exchange(
+    socket: &Path,
+    mut request: Request<Full<Bytes>>,
+) -> Result<(StatusCode, String), Error> {
     let stream = UnixStream::connect(socket)
         .await
         .map_err(|source| Error::Connect {
@@ -59,10 +81,9 @@ async fn exchange(socket: &Path, path: &str) -> Result<(StatusCode, String), Err
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| broken(error.into()))?;
-    let request = Request::get(path)
-        .header(HOST, "keyside")
-        .body(Empty::<Bytes>::new());
-    let request = request.map_err(|error| broken(error.into()))?;
+    request
+        .headers_mut()
+        .insert(HOST, HeaderValue::from_static("keyside"));
     let answered = async {
         let (head, body) = sender.send_request(request).await?.into_parts();
         let body = Limited::new(body, ANSWER_LIMIT).collect().await?.to_bytes();

@@ -7,20 +7,25 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE};
-use http::{HeaderValue, Method, Response, StatusCode};
-use http_body_util::Full;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Body;
+use http_body_util::{BodyExt as _, Full, Limited};
+use keyside_lifecycle::error;
 use keyside_lifecycle::readiness::Readiness;
 use prometheus::{Registry, TextEncoder};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant};
 
+use crate::cache::{Cache, clear};
 use crate::token::{TokenState, Tokens};
 
 /// Prometheus' text format, as its documentation names it.
 const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const LINE: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
+/// The largest request to clear the cache: a token, or a path.
+const CLEAR_LIMIT: usize = 64 << 10;
 
 /// Where a request came in, which decides what it may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,9 +42,23 @@ pub(crate) struct Handler {
     /// Absent where nothing logs in.
     pub(crate) token: Option<Token>,
     pub(crate) sinks: Vec<Sink>,
+    pub(crate) cache: Option<Cache>,
     pub(crate) registry: Registry,
     pub(crate) started: Instant,
 }
+
+/// Why the cache was not cleared.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("there is no cache: the configuration has no `cache` block")]
+    NoCache,
+    #[error("reading the request")]
+    Body(#[source] Cause),
+    #[error(transparent)]
+    Clear(clear::Error),
+}
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// What auto-auth tells.
 pub(crate) struct Token {
@@ -58,9 +77,13 @@ pub(crate) struct Sink {
 pub(crate) type Answer = Response<Full<Bytes>>;
 
 impl Handler {
-    pub(crate) fn answer(&self, surface: Surface, method: &Method, path: &str) -> Answer {
-        let reading = method == Method::GET || method == Method::HEAD;
-        match (path, surface) {
+    pub(crate) async fn answer<B>(&self, surface: Surface, request: Request<B>) -> Answer
+    where
+        B: Body<Data = Bytes, Error: Into<Cause>>,
+    {
+        let (head, body) = request.into_parts();
+        let reading = head.method == Method::GET || head.method == Method::HEAD;
+        match (head.uri.path(), surface) {
             ("/startup" | "/ready" | "/live" | "/metrics", _) | ("/status", Surface::Socket)
                 if !reading =>
             {
@@ -74,8 +97,30 @@ impl Handler {
                 let text = format!("{:#}\n", self.status(Instant::now()));
                 answer(StatusCode::OK, JSON, text)
             }
+            ("/cache-clear", Surface::Socket) if head.method == Method::POST => {
+                match self.clear(body).await {
+                    Ok(()) => line(StatusCode::OK, "cleared"),
+                    Err(error) => line(StatusCode::BAD_REQUEST, &error::chain(&error)),
+                }
+            }
+            ("/cache-clear", Surface::Socket) => not_allowed("POST"),
             _ => line(StatusCode::NOT_FOUND, "no such endpoint"),
         }
+    }
+
+    /// When this returns, what was named is gone.
+    async fn clear<B>(&self, body: B) -> Result<(), Error>
+    where
+        B: Body<Data = Bytes, Error: Into<Cause>>,
+    {
+        let cache = self.cache.as_ref().ok_or(Error::NoCache)?;
+        let body = Limited::new(body, CLEAR_LIMIT)
+            .collect()
+            .await
+            .map_err(Error::Body)?;
+        cache.clear(&clear::read(&body.to_bytes()).map_err(Error::Clear)?);
+        tracing::info!(event = "cache_cleared", "answers were dropped on demand");
+        Ok(())
     }
 
     /// Up once every listener is bound and the first token is in every sink.
@@ -126,6 +171,7 @@ impl Handler {
             "ready": self.ready(now).is_ok(),
             "waiting_for": self.readiness.pending(),
             "token": self.token.as_ref().map(|token| token.status(now)),
+            "cache": self.cache.as_ref().map(cache),
             "sinks": self.sinks.iter().map(Sink::status).collect::<Vec<_>>(),
         })
     }
@@ -175,6 +221,11 @@ impl Sink {
     fn status(&self) -> Value {
         json!({ "path": self.path, "generation": *self.written.borrow() })
     }
+}
+
+fn cache(cache: &Cache) -> Value {
+    let counts = cache.counts();
+    json!({ "entries": counts.entries, "records": counts.records, "bytes": counts.bytes })
 }
 
 fn probe(outcome: Result<String, String>) -> Answer {

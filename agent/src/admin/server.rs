@@ -149,8 +149,8 @@ fn serve(
     graceful: &GracefulShutdown,
 ) -> impl Future<Output = ()> + Send + use<> {
     let service = service_fn(move |request: Request<Incoming>| {
-        let answer = handler.answer(surface, request.method(), request.uri().path());
-        std::future::ready(Ok::<_, std::convert::Infallible>(answer))
+        let handler = Arc::clone(&handler);
+        async move { Ok::<_, std::convert::Infallible>(handler.answer(surface, request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

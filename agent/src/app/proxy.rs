@@ -62,6 +62,11 @@ impl Parts {
         })
     }
 
+    /// For the admin endpoints.
+    pub(crate) fn cache(&self) -> Option<Cache> {
+        self.cache.clone()
+    }
+
     pub(crate) fn spawn(self, tasks: &mut Tasks, shutdown: &Shutdown) {
         for server in self.servers {
             let name = format!("listener {}", server.addresses().join(", "));

@@ -3,17 +3,16 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use keyside_config::load::Flags;
 use lexopt::{Arg, Parser, ValueExt as _};
 
-use super::{Command, Error, Place, Probe, Socket, help};
+use super::{Clear, Command, Error, Place, Probe, Socket, help};
 
 /// How one flag is kept.
 #[derive(Clone, Copy)]
 enum Flag {
     Path(fn(&mut Given, PathBuf)),
-    Text(fn(&mut Flags) -> &mut Option<String>),
-    Switch(fn(&mut Flags, bool)),
+    Text(fn(&mut Given) -> &mut Option<String>),
+    Switch(fn(&mut Given, bool)),
 }
 
 type Group = &'static [(&'static str, Flag)];
@@ -25,25 +24,49 @@ const CONFIG: Group = &[(
 )];
 /// What wins over it.
 const OVERRIDES: Group = &[
-    ("address", Flag::Text(|flags| &mut flags.address)),
-    ("namespace", Flag::Text(|flags| &mut flags.namespace)),
-    ("ca-cert", Flag::Text(|flags| &mut flags.ca_cert)),
-    ("ca-path", Flag::Text(|flags| &mut flags.ca_path)),
-    ("client-cert", Flag::Text(|flags| &mut flags.client_cert)),
-    ("client-key", Flag::Text(|flags| &mut flags.client_key)),
+    (
+        "address",
+        Flag::Text(|given| &mut given.place.flags.address),
+    ),
+    (
+        "namespace",
+        Flag::Text(|given| &mut given.place.flags.namespace),
+    ),
+    (
+        "ca-cert",
+        Flag::Text(|given| &mut given.place.flags.ca_cert),
+    ),
+    (
+        "ca-path",
+        Flag::Text(|given| &mut given.place.flags.ca_path),
+    ),
+    (
+        "client-cert",
+        Flag::Text(|given| &mut given.place.flags.client_cert),
+    ),
+    (
+        "client-key",
+        Flag::Text(|given| &mut given.place.flags.client_key),
+    ),
     (
         "tls-server-name",
-        Flag::Text(|flags| &mut flags.tls_server_name),
+        Flag::Text(|given| &mut given.place.flags.tls_server_name),
     ),
     (
         "tls-skip-verify",
-        Flag::Switch(|flags, on| flags.tls_skip_verify = Some(on)),
+        Flag::Switch(|given, on| given.place.flags.tls_skip_verify = Some(on)),
     ),
-    ("log-level", Flag::Text(|flags| &mut flags.log_level)),
-    ("log-format", Flag::Text(|flags| &mut flags.log_format)),
+    (
+        "log-level",
+        Flag::Text(|given| &mut given.place.flags.log_level),
+    ),
+    (
+        "log-format",
+        Flag::Text(|given| &mut given.place.flags.log_format),
+    ),
     (
         "exit-after-auth",
-        Flag::Switch(|flags, on| flags.exit_after_auth = on),
+        Flag::Switch(|given, on| given.place.flags.exit_after_auth = on),
     ),
 ];
 /// Where the running agent is.
@@ -51,6 +74,13 @@ const SOCKET: Group = &[(
     "socket",
     Flag::Path(|given, path| given.socket = Some(path)),
 )];
+
+/// What to clear.
+const CLEAR: Group = &[
+    ("type", Flag::Text(|given| &mut given.clear.kind)),
+    ("value", Flag::Text(|given| &mut given.clear.value)),
+    ("namespace", Flag::Text(|given| &mut given.clear.namespace)),
+];
 
 /// A verb: what it takes, and its help.
 struct Verb {
@@ -60,7 +90,7 @@ struct Verb {
     help: &'static str,
 }
 
-const VERBS: [Verb; 6] = [
+const VERBS: [Verb; 7] = [
     Verb {
         name: "run",
         flags: &[CONFIG, OVERRIDES],
@@ -86,6 +116,12 @@ const VERBS: [Verb; 6] = [
         help: help::STATUS,
     },
     Verb {
+        name: "cache-clear",
+        flags: &[CONFIG, SOCKET, CLEAR],
+        words: 0,
+        help: help::CACHE_CLEAR,
+    },
+    Verb {
         name: "version",
         flags: &[],
         words: 0,
@@ -104,6 +140,7 @@ const VERBS: [Verb; 6] = [
 struct Given {
     place: Place,
     socket: Option<PathBuf>,
+    clear: Clear,
     words: Vec<String>,
     help: bool,
 }
@@ -114,6 +151,9 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
     let first = arguments
         .peek()
         .map(|first| first.to_string_lossy().into_owned());
+    if first.as_deref() == Some("--version") {
+        return Ok(Command::Version);
+    }
     let named = first.filter(|first| !first.starts_with('-'));
     if named.is_some() {
         arguments.next();
@@ -140,6 +180,7 @@ fn command(verb: &Verb, given: Given) -> Result<Command, Error> {
     let Given {
         place,
         socket,
+        clear,
         words,
         ..
     } = given;
@@ -151,6 +192,7 @@ fn command(verb: &Verb, given: Given) -> Result<Command, Error> {
         "check" => Command::Check(place),
         "probe" => Command::Probe(probe(words.first())?, socket(place)),
         "status" => Command::Status(socket(place)),
+        "cache-clear" => Command::CacheClear(clear, socket(place)),
         "version" => Command::Version,
         "help" => Command::Help(help::OVERVIEW),
         _ => Command::Run(place),
@@ -198,10 +240,9 @@ fn read(verb: &Verb, mut parser: Parser) -> Result<Given, Error> {
 
 impl Given {
     fn set(&mut self, name: &'static str, kind: Flag, parser: &mut Parser) -> Result<(), Error> {
-        let flags = &mut self.place.flags;
         match kind {
-            Flag::Switch(set) => set(flags, switch(name, parser)?),
-            Flag::Text(field) => *field(flags) = Some(value(parser)?.string().map_err(arguments)?),
+            Flag::Switch(set) => set(self, switch(name, parser)?),
+            Flag::Text(field) => *field(self) = Some(value(parser)?.string().map_err(arguments)?),
             Flag::Path(keep) => keep(self, value(parser)?.into()),
         }
         Ok(())
@@ -339,6 +380,20 @@ mod tests {
             assert!(error.contains(said), "{line}: {error}");
         }
         assert!(matches!(parsed("-config"), Err(Error::Arguments { .. })));
+    }
+
+    #[test]
+    fn what_to_clear_is_told_apart_from_where_the_agent_is() {
+        let clear = Clear {
+            kind: Some("token".to_owned()),
+            value: Some("-".to_owned()),
+            namespace: Some("team".to_owned()),
+        };
+        let line = "cache-clear -type=token -value=- -namespace=team";
+        assert_eq!(
+            parsed(line).unwrap(),
+            Command::CacheClear(clear, Socket::default())
+        );
     }
 
     #[test]

@@ -1,19 +1,20 @@
 //! Help texts. Each fits a screen of 24 lines of 80 characters.
 
 /// For messages.
-pub(crate) const VERBS: &str = "run, check, probe, status, version, help";
+pub(crate) const VERBS: &str = "run, check, probe, status, cache-clear, version, help";
 
 pub(crate) const OVERVIEW: &str = "\
 keyside-agent keeps a Vault or OpenBao token alive at an application's side.
 
 usage: keyside-agent [VERB] [FLAGS]
 
-  run      log in, fill the sinks, serve the proxy (the verb when none is given)
-  check    report every mistake of a configuration, or print what it comes to
-  probe    startup, ready or live: exit 0 when the running agent is
-  status   how the running agent is
-  version  print the version
-  help     print this
+  run          log in, fill the sinks, serve the proxy (without a verb, too)
+  check        report every mistake of a configuration, or print what it comes to
+  probe        startup, ready or live: exit 0 when the running agent is
+  status       how the running agent is
+  cache-clear  let the running agent forget answers
+  version      print the version
+  help         print this
 
 'keyside-agent VERB --help' says what each takes.
 Flags may be written with one dash or two. Exit status: 0 done, 64 a mistake in
@@ -66,3 +67,18 @@ Asks the running agent over its admin socket and prints, as JSON, what it waits
 for, its token's state, and what else its parts tell. The socket is -socket,
 else the admin.socket of the configuration (-config, KEYSIDE_CONFIG), else
 /run/keyside/admin.sock.";
+
+pub(crate) const CACHE_CLEAR: &str = "\
+usage: keyside-agent cache-clear [-type=TYPE [-value=VALUE]] [-socket=PATH]
+
+Lets the running agent forget answers; what was named is gone when this ends.
+
+  -type=all             everything; this is meant without -type
+  -type=request_path    -value=/v1/PATH, and all below; -namespace=PATH
+  -type=token           -value=-: the token is read from standard input, for
+                        other users can see arguments
+  -type=token_accessor  -value=ACCESSOR
+  -type=lease           -value=LEASE_ID
+
+The socket is -socket, else the admin.socket of the configuration (-config,
+KEYSIDE_CONFIG), else /run/keyside/admin.sock.";

@@ -15,6 +15,7 @@ fn handler(token: Option<super::Token>) -> Handler {
         readiness: Readiness::default(),
         token,
         sinks: Vec::new(),
+        cache: None,
         registry,
         started: Instant::now(),
     }
@@ -47,11 +48,20 @@ fn live(ttl: Option<Duration>) -> TokenState {
     }))
 }
 
-async fn get(handler: &Handler, path: &str) -> (StatusCode, String) {
-    let answer = handler.answer(Surface::Socket, &Method::GET, path);
+fn request(method: Method, path: &str, body: &str) -> Request<Full<Bytes>> {
+    let request = Request::builder().method(method).uri(path);
+    request.body(Full::from(body.to_owned())).unwrap()
+}
+
+async fn said(answer: Answer) -> (StatusCode, String) {
     let status = answer.status();
     let body = answer.into_body().collect().await.unwrap().to_bytes();
     (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+async fn get(handler: &Handler, path: &str) -> (StatusCode, String) {
+    let request = request(Method::GET, path, "");
+    said(handler.answer(Surface::Socket, request).await).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -128,13 +138,53 @@ async fn over_http_there_are_probes_and_metrics_alone() {
     ] {
         assert_eq!(
             handler
-                .answer(Surface::Address, &Method::GET, path)
+                .answer(Surface::Address, request(Method::GET, path, ""))
+                .await
                 .status(),
             expected,
             "{path}"
         );
     }
-    let refused = handler.answer(Surface::Address, &Method::POST, "/live");
+    let refused = handler
+        .answer(Surface::Address, request(Method::POST, "/live", ""))
+        .await;
     assert_eq!(refused.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(refused.headers()[ALLOW], "GET, HEAD");
+}
+
+#[tokio::test(start_paused = true)]
+async fn clearing_says_what_is_wrong_with_the_request() {
+    let mut handler = handler(None);
+    let clear = async |handler: &Handler, body: &str| {
+        let request = request(Method::POST, "/cache-clear", body);
+        said(handler.answer(Surface::Socket, request).await).await
+    };
+    let (status, text) = clear(&handler, r#"{"type":"all"}"#).await;
+    assert_eq!(
+        (status, text.contains("no cache")),
+        (StatusCode::BAD_REQUEST, true),
+        "{text}"
+    );
+
+    let metrics = crate::cache::metrics::Metrics::new(&Registry::new()).unwrap();
+    handler.cache = Some(Cache::new(
+        &keyside_config::model::Cache::default(),
+        metrics,
+    ));
+    assert_eq!(
+        clear(&handler, r#"{"type":"all"}"#).await,
+        (StatusCode::OK, "cleared\n".to_owned())
+    );
+    let (status, text) = clear(&handler, r#"{"type":"token"}"#).await;
+    assert_eq!(
+        (status, text.contains("\"value\" is missing")),
+        (StatusCode::BAD_REQUEST, true),
+        "{text}"
+    );
+    let (status, _) = clear(&handler, &"x".repeat(CLEAR_LIMIT + 1)).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        get(&handler, "/cache-clear").await.0,
+        StatusCode::METHOD_NOT_ALLOWED
+    );
 }
