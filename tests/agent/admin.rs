@@ -175,6 +175,86 @@ fn status_tells_of_the_token_what_vault_tells() -> anyhow::Result<()> {
 }
 
 #[test]
+fn cache_clear_forgets_what_it_names_and_status_counts_what_is_left() -> anyhow::Result<()> {
+    let world = issuing()?;
+    let mut agent = world.started()?;
+    let path = "/v1/auth/token/create";
+    let create = |agent: &mut Agent, client: &str| -> anyhow::Result<Value> {
+        let body = json!({ "meta": { "client": client } });
+        web::success(&agent.proxy()?.post(path, &body)?)
+    };
+    let (kept, dropped) = (create(&mut agent, "kept")?, create(&mut agent, "dropped")?);
+    assert_eq!(
+        create(&mut agent, "dropped")?,
+        dropped,
+        "it is not cached to begin with"
+    );
+    assert_eq!(entries(&agent)?, 2);
+
+    let accessor = dropped["auth"]["accessor"]
+        .as_str()
+        .context("no accessor")?;
+    let value = format!("-value={accessor}");
+    let (status, said) = agent.ask(&["cache-clear", "-type=token_accessor", &value])?;
+    assert_eq!((status, said.as_str()), (0, "cleared\n"));
+    assert_eq!(entries(&agent)?, 1);
+    assert_ne!(create(&mut agent, "dropped")?, dropped);
+    assert_eq!(create(&mut agent, "kept")?, kept);
+
+    assert_eq!(agent.ask(&["cache-clear"])?.0, 0);
+    assert_eq!(entries(&agent)?, 0);
+    let (status, said) = agent.ask(&["cache-clear", "-type=lease"])?;
+    assert_eq!(
+        (status, said.as_str()),
+        (1, "\"value\" is missing: the lease id\n")
+    );
+    Ok(())
+}
+
+#[test]
+fn a_token_to_be_forgotten_is_read_from_standard_input() -> anyhow::Result<()> {
+    let world = issuing()?;
+    let mut agent = world.started()?;
+    let created = web::success(&agent.proxy()?.post("/v1/auth/token/create", &json!({}))?)?;
+    let token = created["auth"]["client_token"]
+        .as_str()
+        .context("no token")?;
+    assert_eq!(entries(&agent)?, 1);
+    let (file, socket) = (world.path("stdin"), world.path("admin.sock"));
+    std::fs::write(&file, format!("{token}\n"))?;
+    let mut command = keyside_agent();
+    command
+        .args(["cache-clear", "-type=token", "-value=-"])
+        .arg(format!("-socket={}", socket.display()));
+    command.stdin(std::fs::File::open(&file)?);
+    let (status, _, stderr) = run(command)?;
+    assert_eq!(status, 0, "{stderr}");
+    assert_eq!(entries(&agent)?, 0);
+    Ok(())
+}
+
+/// A world whose agent may make tokens.
+fn issuing() -> anyhow::Result<World> {
+    let role = openbao::Role {
+        name: ROLE,
+        policies: &["default", "issuing"],
+        ..Default::default()
+    };
+    let world = World::with(openbao::Options::default(), &role)?;
+    let rules = r#"path "auth/token/create" { capabilities = ["update"] }"#;
+    world.server.policy("issuing", rules)?;
+    Ok(world)
+}
+
+/// How many answers the cache holds, as `status` says.
+fn entries(agent: &Agent) -> anyhow::Result<u64> {
+    let (_, text) = agent.ask(&["status"])?;
+    let status: Value = serde_json::from_str(&text)?;
+    let entries = status.pointer("/cache/entries").and_then(Value::as_u64);
+    entries.with_context(|| text)
+}
+
+#[test]
 fn over_http_there_are_probes_and_metrics_and_nothing_else() -> anyhow::Result<()> {
     let world = World::new()?;
     let mut config = world.config();

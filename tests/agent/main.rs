@@ -11,5 +11,4 @@ mod proxy;
 mod revocation;
 mod sink;
 mod watch;
-#[allow(dead_code, reason = "the tests of each part land with it")]
 mod world;
