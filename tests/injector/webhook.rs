@@ -3,6 +3,8 @@
 use std::process::Command;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use keyside_harness::poll;
 use keyside_harness::process::Child;
 use rustix::process::Signal;
@@ -35,6 +37,33 @@ fn answers_every_recorded_review_with_its_uid() -> anyhow::Result<()> {
         count,
         "one connection, each counted once"
     );
+    Ok(())
+}
+
+#[test]
+fn a_patch_comes_in_base64_and_a_denial_with_its_message() -> anyhow::Result<()> {
+    let (_cluster, _injector, caller) = ready(&["--vault-address=https://vault:8200"])?;
+    let response = caller.review(&cluster::recording("plain")?)?.response()?;
+    assert_eq!(
+        (&response["allowed"], &response["patchType"]),
+        (&json!(true), &json!("JSONPatch"))
+    );
+    let patch = STANDARD.decode(response["patch"].as_str().unwrap_or_default())?;
+    let patch: json_patch::Patch = serde_json::from_slice(&patch)?;
+    let review: Value = serde_json::from_slice(&cluster::recording("plain")?)?;
+    let mut pod = review["request"]["object"].clone();
+    json_patch::patch(&mut pod, &patch)?;
+    assert_eq!(pod["spec"]["initContainers"][0]["name"], "keyside-agent");
+
+    let response = caller.review(&cluster::recording("windows")?)?.response()?;
+    assert_eq!(response["allowed"], false);
+    assert_eq!(
+        (&response["status"]["code"], &response["status"]["reason"]),
+        (&json!(403), &json!("Forbidden"))
+    );
+    let message = response["status"]["message"].as_str().unwrap_or_default();
+    assert!(message.to_lowercase().contains("windows"), "{message}");
+    assert_eq!(response["patch"], Value::Null);
     Ok(())
 }
 
