@@ -13,7 +13,7 @@ use crate::world::{ROLE, World};
 const LOGIN: &str = "/v1/auth/kubernetes/login";
 const RENEW: &str = "/v1/auth/token/renew-self";
 
-/// The token lives for 60 s and is renewed after 40 to 45 s: Vault is away from second 36 to second 46 at least.
+/// The token lives for 60 s and is renewed after 40 to 45 s: Vault is away from second 35 to second 45 at least.
 #[test]
 fn a_restart_of_ten_seconds_costs_neither_the_token_nor_a_login() -> anyhow::Result<()> {
     let options = Options {
@@ -28,7 +28,7 @@ fn a_restart_of_ten_seconds_costs_neither_the_token_nor_a_login() -> anyhow::Res
     let mut world = World::with(options, &role)?;
     let mut agent = world.started()?;
     let token = world.sink()?;
-    Watch::new(&world).throughout(Duration::from_secs(36))?;
+    Watch::new(&world).throughout(Duration::from_secs(35))?;
 
     world.server.stop()?;
     poll::throughout("the token in the sink", Duration::from_secs(10), || {

@@ -233,6 +233,20 @@ fn an_outage_keeps_the_token_and_renews_it_afterwards() {
 }
 
 #[test]
+fn an_outage_that_ends_seven_seconds_before_the_last_renewal_costs_no_login() {
+    for seed in 0..100 {
+        let mut world = World::with(seed, Duration::from_millis(20));
+        world.logged_in(60, true);
+        world.proceed();
+        while world.at() < 47.0 {
+            world.fails(AWAY);
+            assert!(matches!(world.proceed(), Step::Renew { .. }), "seed {seed}");
+        }
+        world.renewed(60);
+    }
+}
+
+#[test]
 fn an_outage_that_outlasts_the_token_ends_in_a_login() {
     let mut world = World::new();
     world.logged_in(60, true);
