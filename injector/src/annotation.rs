@@ -20,6 +20,9 @@ use crate::admission::Defaults;
 use crate::inject::Injection;
 use reader::Reader;
 
+/// Mistakes, and warnings, that one answer names. Who made more has enough to begin with.
+const MOST: usize = 20;
+
 /// A pod's annotations.
 pub(crate) type Annotations = BTreeMap<String, String>;
 
@@ -54,7 +57,10 @@ impl fmt::Display for Mistake {
 }
 
 fn joined(mistakes: &[Mistake]) -> String {
-    let lines: Vec<String> = mistakes.iter().map(Mistake::to_string).collect();
+    let mut lines: Vec<String> = mistakes.iter().take(MOST).map(Mistake::to_string).collect();
+    if let more @ 1.. = mistakes.len().saturating_sub(MOST) {
+        lines.push(format!("And {more} more"));
+    }
     lines.join(". ")
 }
 

@@ -29,7 +29,7 @@ use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use keyside_config::model::auto_auth::Login;
 use keyside_config::model::vault::Vault;
 use keyside_config::model::{AttachToken, LogFormat, LogLevel, Mode};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::annotation::{Annotations, key};
 use containers::Chosen;
@@ -229,26 +229,10 @@ fn complete(
 }
 
 fn annotate(pod: &mut Value, config_hash: &str) {
-    let metadata = object(pod, "metadata");
-    let annotations = object(metadata, "annotations");
-    for (key, value) in [
-        (key::STATUS, "injected"),
-        (key::VERSION, env!("CARGO_PKG_VERSION")),
-        (key::CONFIG_HASH, config_hash),
-    ] {
-        if let Some(annotations) = annotations.as_object_mut() {
-            annotations.insert(key.to_owned(), json!(value));
-        }
-    }
-}
-
-/// The object at `key`, made where it is absent.
-fn object<'a>(value: &'a mut Value, key: &str) -> &'a mut Value {
-    let member = member(value, key);
-    if !member.is_object() {
-        *member = Value::Object(Map::new());
-    }
-    member
+    let annotations = member(member(pod, "metadata"), "annotations");
+    *member(annotations, key::STATUS) = "injected".into();
+    *member(annotations, key::VERSION) = env!("CARGO_PKG_VERSION").into();
+    *member(annotations, key::CONFIG_HASH) = config_hash.into();
 }
 
 /// The list at `key` of the pod's `spec`, made where it is absent.
@@ -265,6 +249,7 @@ fn array<'a>(value: &'a mut Value, key: &str) -> &'a mut Vec<Value> {
     member.as_array_mut().expect("made one above")
 }
 
+/// What is at `key`, null where nothing was.
 fn member<'a>(value: &'a mut Value, key: &str) -> &'a mut Value {
     if !value.is_object() {
         *value = json!({});

@@ -93,15 +93,10 @@ fn role(reader: &mut Reader) -> String {
 
 /// Names the unknown key of this pod that looks like `name`.
 fn misspelt(reader: &Reader, name: &'static str) -> String {
-    let unknown = key::Kind::Unknown {
-        nearest: Some(name),
-    };
-    let found = reader.keys().find(|full| {
-        full.strip_prefix(key::PREFIX)
-            .is_some_and(|name| key::kind(name) == unknown)
-    });
-    found.map_or_else(String::new, |full| {
-        format!("; {} is there and unknown", printable(full))
+    let mut unknown = reader.unknown_keys();
+    let found = unknown.find(|unknown| key::nearest(unknown) == Some(name));
+    found.map_or_else(String::new, |found| {
+        format!("; {}{} is there and unknown", key::PREFIX, printable(found))
     })
 }
 

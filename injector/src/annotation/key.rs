@@ -77,15 +77,9 @@ pub(crate) enum Kind {
     /// The injector writes it; what stands there already is not read.
     WrittenByUs,
     /// Keyside has it, but not in this version. Ignoring it could leave a pod without what it relies on.
-    Later {
-        /// A known key that is spelt nearly like it.
-        nearest: Option<&'static str>,
-    },
+    Later,
     /// Keyside has no such key.
-    Unknown {
-        /// A known key that is spelt nearly like it.
-        nearest: Option<&'static str>,
-    },
+    Unknown,
 }
 
 /// Tells what `key`, without its prefix, is.
@@ -95,14 +89,9 @@ pub(crate) fn kind(key: &str) -> Kind {
     } else if WRITTEN_BY_US.contains(&key) {
         Kind::WrittenByUs
     } else if LATER.contains(&key) || in_later_family(key) {
-        Kind::Later {
-            nearest: nearest(key, &KNOWN),
-        }
+        Kind::Later
     } else {
-        let candidates = || KNOWN.iter().chain(&LATER).copied();
-        Kind::Unknown {
-            nearest: nearest(key, &candidates().collect::<Vec<_>>()),
-        }
+        Kind::Unknown
     }
 }
 
@@ -117,14 +106,15 @@ fn in_later_family(key: &str) -> bool {
         .any(|family| key.len() > family.len() && key.starts_with(family))
 }
 
-/// The candidate with the fewest edits, where these are few beside its length.
-fn nearest(key: &str, candidates: &[&'static str]) -> Option<&'static str> {
+/// The key that a misspelt one was meant to be: the one with the fewest edits, where these are few beside its length.
+pub(crate) fn nearest(key: &str) -> Option<&'static str> {
     // Kubernetes bounds a key's name to 63 characters; offline input need not keep to that.
-    if key.len() > 63 {
+    if key.len() > 63 || LATER.contains(&key) {
         return None;
     }
-    candidates
+    KNOWN
         .iter()
+        .chain(&LATER)
         .map(|candidate| (edits(key, candidate), *candidate))
         .filter(|(edits, candidate)| *edits <= 1 + candidate.len() / 4)
         .min()
@@ -172,23 +162,22 @@ mod tests {
 
     #[test]
     fn tells_what_a_key_is() {
-        let unknown = |nearest| Kind::Unknown { nearest };
-        let later = |nearest| Kind::Later { nearest };
-        for (key, expected) in [
-            ("role", Kind::Known),
-            ("status", Kind::WrittenByUs),
-            ("roll", unknown(Some("role"))),
-            ("Role", unknown(Some("role"))),
-            ("tokn-path", unknown(Some("token-path"))),
-            ("proxyport", unknown(Some("proxy-port"))),
-            ("revoke-onexit", unknown(Some("revoke-on-exit"))),
-            ("something-else", unknown(None)),
-            ("", unknown(None)),
-            ("secret-db", later(None)),
-            ("secret-", unknown(None)),
-            ("auth-moutn", later(Some("auth-mount"))),
-            ("ca", later(None)),
+        for (key, expected, meant) in [
+            ("role", Kind::Known, Some("role")),
+            ("status", Kind::WrittenByUs, None),
+            ("roll", Kind::Unknown, Some("role")),
+            ("Role", Kind::Unknown, Some("role")),
+            ("tokn-path", Kind::Unknown, Some("token-path")),
+            ("proxyport", Kind::Unknown, Some("proxy-port")),
+            ("revoke-onexit", Kind::Unknown, Some("revoke-on-exit")),
+            ("something-else", Kind::Unknown, None),
+            ("", Kind::Unknown, None),
+            ("secret-db", Kind::Later, None),
+            ("secret-", Kind::Unknown, None),
+            ("auth-moutn", Kind::Later, Some("auth-mount")),
+            ("ca", Kind::Later, None),
         ] {
+            assert_eq!(nearest(key), meant, "{key}");
             assert_eq!(kind(key), expected, "{key}");
         }
     }

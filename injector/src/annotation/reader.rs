@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Annotations, Error, Mistake, key, printable, value};
+use super::{Annotations, Error, MOST, Mistake, key, printable, value};
 
 pub(super) struct Reader<'a> {
     annotations: &'a Annotations,
@@ -21,7 +21,8 @@ impl<'a> Reader<'a> {
     }
 
     /// `read` and the warnings, unless anything was wrong.
-    pub(super) fn end<T>(self, read: T) -> Result<(T, Vec<String>), Error> {
+    pub(super) fn end<T>(mut self, read: T) -> Result<(T, Vec<String>), Error> {
+        self.warnings.truncate(MOST);
         if self.mistakes.is_empty() {
             Ok((read, self.warnings))
         } else {
@@ -32,8 +33,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn keys(&self) -> impl Iterator<Item = &'a str> {
-        self.annotations.keys().map(String::as_str)
+    /// The unknown keys, as far as anyone would read of them.
+    pub(super) fn unknown_keys(&self) -> impl Iterator<Item = &'a str> {
+        let names = self
+            .annotations
+            .keys()
+            .filter_map(|full| full.strip_prefix(key::PREFIX));
+        names
+            .filter(|name| key::kind(name) == key::Kind::Unknown)
+            .take(MOST)
     }
 
     pub(super) fn found(&self, name: &str) -> Option<&'a str> {
@@ -97,24 +105,27 @@ impl<'a> Reader<'a> {
     fn sort_out(&mut self, full: &str, name: &str) {
         match key::kind(name) {
             key::Kind::Known | key::Kind::WrittenByUs => {}
-            key::Kind::Later { nearest } => {
-                let hint = meant(nearest);
+            key::Kind::Later => {
+                let hint = self.hint(name);
                 self.refuse(
                     name,
                     format!("not supported by this version of Keyside{hint}"),
                 );
             }
-            key::Kind::Unknown { nearest } => {
-                let (full, hint) = (printable(full), meant(nearest));
+            key::Kind::Unknown => {
+                let (full, hint) = (printable(full), self.hint(name));
                 self.warnings
                     .push(format!("annotation {full} is unknown and ignored{hint}"));
             }
         }
     }
-}
 
-fn meant(nearest: Option<&str>) -> String {
-    nearest.map_or_else(String::new, |name| {
-        format!("; did you mean {}{name}?", key::PREFIX)
-    })
+    /// Which key was meant. The search has a price, and a pod may have thousands of annotations.
+    fn hint(&self, name: &str) -> String {
+        let said = self.mistakes.len() + self.warnings.len();
+        let nearest = (said < MOST).then(|| key::nearest(name)).flatten();
+        nearest.map_or_else(String::new, |name| {
+            format!("; did you mean {}{name}?", key::PREFIX)
+        })
+    }
 }

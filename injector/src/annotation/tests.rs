@@ -243,6 +243,20 @@ fn holds_requests_below_limits() {
 }
 
 #[test]
+fn names_so_many_mistakes_and_no_more() {
+    let mut many = annotations(&[("role", "cart")]);
+    for number in 0..10_000 {
+        many.insert(format!("keyside.dev/unknown-{number}"), String::new());
+        many.insert(format!("keyside.dev/secret-{number}"), String::new());
+    }
+    let error = read(&many, &defaults()).unwrap_err();
+    assert_eq!(error.warnings.len(), 20);
+    let message = error.to_string();
+    assert_eq!(message.matches("not supported").count(), 20);
+    assert!(message.ends_with("And 9980 more"), "{message}");
+}
+
+#[test]
 fn shows_what_was_read_bounded_and_printable() {
     assert_eq!(printable("a\n\u{1b}[31m\"\0"), "a\\n\\u{1b}[31m\\\"\\0");
     assert_eq!(printable(&"é".repeat(65)), format!("{}…", "é".repeat(64)));
