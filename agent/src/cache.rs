@@ -7,10 +7,9 @@
 //! nobody finds neither.
 //! Invariant: a credential that was revoked or cleared while it was on its way is not kept.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
 use http::Response;
 use keyside_config::model;
 use tokio::sync::Notify;
@@ -22,6 +21,7 @@ use crate::vault::Body;
 
 pub(crate) mod answer;
 pub(crate) mod body;
+mod call;
 pub(crate) mod clear;
 pub(crate) mod flight;
 pub(crate) mod identity;
@@ -31,26 +31,25 @@ pub(crate) mod lease;
 pub(crate) mod metrics;
 pub(crate) mod path;
 pub(crate) mod policy;
+mod recent;
 pub(crate) mod renewal;
 pub(crate) mod revocation;
 pub(crate) mod store;
 
 use answer::Answer;
+use call::{Call, Outcome, SharedCall};
 use clear::Clear;
-use flight::{Flight, Landing, Pilot, Seat, Share};
+use flight::{Flight, Seat, Share};
 use identity::TokenId;
 use key::Key;
 use metrics::Metrics;
-use policy::{Decision, Made, Skip};
+use policy::Decision;
+use recent::{Ended, Limited};
 use revocation::Revoked;
-use store::{Bounds, Found, Maker, New, Store};
+use store::{Bounds, Found, Maker, Store};
 
-/// How long an answer that may be kept can take to arrive, once its head is here.
-const BODY_TIME: Duration = Duration::from_mins(1);
 /// Renewal records beyond the answers: for each answer in the cache, so many that were dropped for space.
 const RECORDS_PER_ANSWER: usize = 4;
-/// How many tokens with a use limit, and how many revocations, are remembered.
-const REMEMBERED: usize = 256;
 
 /// A request to the cache.
 #[derive(Clone, Debug)]
@@ -113,15 +112,13 @@ struct Kept {
     ends: Option<Instant>,
 }
 
-/// An answer that ends soon, kept as a last resort.
-type Ending = Option<(Arc<Answer>, Option<Instant>)>;
-
 enum Entrance {
     Answered(Served),
     Waits {
         seat: Seat<Kept, Served, Error>,
         first: bool,
-        ending: Ending,
+        /// An answer that ends soon, as a last resort.
+        ending: Option<Kept>,
     },
 }
 
@@ -169,9 +166,9 @@ impl Cache {
     pub(crate) async fn answer<F, R>(&self, asked: Asked, fetch: F) -> Result<Served, Arc<Error>>
     where
         F: Fn() -> R + Clone + Send + Sync + 'static,
-        R: Future<Output = Result<Response<Body>, vault::error::Error>> + Send,
+        R: Future<Output = Result<Response<Body>, vault::error::Error>> + Send + 'static,
     {
-        let (seat, first, ending) = match self.enter(asked, &fetch) {
+        let (seat, first, ending) = match self.enter(&asked, &fetch) {
             Entrance::Answered(served) => return Ok(served),
             Entrance::Waits {
                 seat,
@@ -180,25 +177,32 @@ impl Cache {
             } => (seat, first, ending),
         };
         let result = match seat.share().await {
-            Share::Kept(kept) => {
-                let decision = if first {
-                    Decision::Stored
-                } else {
-                    Decision::Shared
-                };
-                return Ok(serve(&kept.answer, kept.ends, decision));
-            }
+            Share::Kept(kept) if first => Ok(serve(&kept, Decision::Stored)),
+            Share::Kept(kept) => Ok(serve(&kept, Decision::Shared)),
             Share::Mine(served) => Ok(served),
             Share::Failed(error) => Err(error),
-            Share::Alone => match fetch().await {
-                Ok(response) => Ok(Served {
-                    response,
-                    decision: Decision::Skip(Skip::Plain),
-                }),
-                Err(error) => Err(Arc::new(Error::Ask(error))),
-            },
+            Share::Alone => self.answer_alone(asked, fetch).await,
         };
         rescue(ending, result)
+    }
+
+    /// For those whose flight brought something for another: what comes now may well be kept.
+    async fn answer_alone<F, R>(&self, asked: Asked, fetch: F) -> Result<Served, Arc<Error>>
+    where
+        F: Fn() -> R,
+        R: Future<Output = Result<Response<Body>, vault::error::Error>>,
+    {
+        let since = self.with(|state| state.ended.count);
+        let call = Call {
+            cache: self.clone(),
+            asked,
+            since,
+        };
+        match call.make(fetch).await {
+            Outcome::Kept(kept) => Ok(serve(&kept, Decision::Stored)),
+            Outcome::Passed(served) => Ok(served),
+            Outcome::Failed(error) => Err(Arc::new(error)),
+        }
     }
 
     /// Applies what a request revoked, once Vault has answered that it did.
@@ -227,44 +231,53 @@ impl Cache {
         });
     }
 
-    fn enter<F, R>(&self, asked: Asked, fetch: &F) -> Entrance
+    fn enter<F, R>(&self, asked: &Asked, fetch: &F) -> Entrance
     where
         F: Fn() -> R + Clone + Send + Sync + 'static,
-        R: Future<Output = Result<Response<Body>, vault::error::Error>> + Send,
+        R: Future<Output = Result<Response<Body>, vault::error::Error>> + Send + 'static,
     {
         self.with(|state| {
             let ending = match state.store.find(&asked.key, Instant::now()) {
                 Found::Fresh(answer, ends) => {
-                    return Entrance::Answered(serve(&answer, ends, Decision::Hit));
+                    return Entrance::Answered(serve(&Kept { answer, ends }, Decision::Hit));
                 }
-                Found::Ending(answer, ends) => Some((answer, ends)),
+                Found::Ending(answer, ends) => Some(Kept { answer, ends }),
                 Found::Nothing => None,
             };
-            if let Some(seat) = state.flights.get(&asked.key).and_then(Flight::join) {
-                return Entrance::Waits {
-                    seat,
-                    first: false,
-                    ending,
-                };
-            }
-            let (flight, seat, pilot) = Flight::new();
-            let call = Call {
-                cache: self.clone(),
-                since: state.ended.count,
-                asked,
-                pilot,
+            let joined = state.flights.get(&asked.key).and_then(Flight::join);
+            let (seat, first) = match joined {
+                Some(seat) => (seat, false),
+                None => (self.take_off(state, asked, fetch), true),
             };
-            let key = call.asked.key;
-            let fetch = fetch.clone();
-            let task = self.0.calls.spawn(async move { call.fly(fetch).await });
-            flight.flown_by(task.abort_handle());
-            state.flights.insert(key, flight);
             Entrance::Waits {
                 seat,
-                first: true,
+                first,
                 ending,
             }
         })
+    }
+
+    fn take_off<F, R>(
+        &self,
+        state: &mut State,
+        asked: &Asked,
+        fetch: &F,
+    ) -> Seat<Kept, Served, Error>
+    where
+        F: Fn() -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = Result<Response<Body>, vault::error::Error>> + Send + 'static,
+    {
+        let (flight, seat, pilot) = Flight::new();
+        let call = Call {
+            cache: self.clone(),
+            asked: asked.clone(),
+            since: state.ended.count,
+        };
+        let shared = SharedCall { call, pilot };
+        let task = self.0.calls.spawn(shared.fly(fetch.clone()));
+        flight.flown_by(task.abort_handle());
+        state.flights.insert(asked.key, flight);
+        seat
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
@@ -282,117 +295,8 @@ impl Cache {
     }
 }
 
-/// One call of Vault on behalf of all who wait for the same. Dropping it, ended or not, ends its flight.
-struct Call {
-    cache: Cache,
-    asked: Asked,
-    pilot: Pilot<Kept, Served, Error>,
-    /// How many ends had been noted when it began.
-    since: u64,
-}
-
-impl Call {
-    async fn fly<F, R>(self, fetch: F)
-    where
-        F: Fn() -> R + Send + Sync,
-        R: Future<Output = Result<Response<Body>, vault::error::Error>> + Send,
-    {
-        let landing = match fetch().await {
-            Ok(response) => self.read(response).await,
-            Err(error) => Landing::Failed(Arc::new(Error::Ask(error))),
-        };
-        self.cache.with(|state| self.leave(state));
-        self.pilot.land(landing);
-    }
-
-    async fn read(&self, response: Response<Body>) -> Landing<Kept, Served, Error> {
-        let (head, body) = response.into_parts();
-        let limit = self.cache.0.max_body;
-        if let Err(skip) = policy::head(head.status, &head.headers, limit) {
-            return for_one(Response::from_parts(head, body), skip);
-        }
-        let bytes = match tokio::time::timeout(BODY_TIME, body::read(body, limit)).await {
-            Err(_elapsed) => return Landing::Failed(Arc::new(Error::Slow(BODY_TIME))),
-            Ok(Err(source)) => return Landing::Failed(Arc::new(Error::Body(source))),
-            Ok(Ok(body::Read::Beyond(body))) => {
-                return for_one(Response::from_parts(head, body), Skip::TooLarge);
-            }
-            Ok(Ok(body::Read::Whole(bytes))) => bytes,
-        };
-        match policy::content(&bytes).and_then(|made| self.keep(&head.headers, &bytes, made)) {
-            Ok(kept) => Landing::Kept(Arc::new(kept)),
-            Err(skip) => {
-                if skip == Skip::LimitedToken {
-                    self.note_limited(&bytes);
-                }
-                for_one(Response::from_parts(head, body::full(bytes)), skip)
-            }
-        }
-    }
-
-    fn keep(&self, headers: &http::HeaderMap, bytes: &Bytes, made: Made) -> Result<Kept, Skip> {
-        let now = Instant::now();
-        let answer = Arc::new(Answer::new(headers, bytes, now));
-        let asked = &self.asked;
-        self.cache.with(|state| {
-            let maker = asked
-                .maker
-                .as_ref()
-                .map(|maker| TokenId::from(&maker.token));
-            if state.ended.concerns(self.since, &made, &asked.place, maker) {
-                return Err(Skip::Revoked);
-            }
-            let new = New {
-                key: asked.key,
-                answer: Arc::clone(&answer),
-                made,
-                maker: asked.maker.clone(),
-                place: asked.place.clone(),
-            };
-            let ends = state.store.insert(new, now, fastrand::f64())?;
-            self.leave(state);
-            Ok(Kept {
-                answer: Arc::clone(&answer),
-                ends,
-            })
-        })
-    }
-
-    fn note_limited(&self, bytes: &Bytes) {
-        if let Some(token) = policy::limited_token(bytes) {
-            self.cache
-                .with(|state| state.limited.note(TokenId::from(&token)));
-        }
-    }
-
-    /// Takes the flight off the map, unless another one has its place.
-    fn leave(&self, state: &mut State) {
-        let key = &self.asked.key;
-        if state
-            .flights
-            .get(key)
-            .is_some_and(|flight| flight.is_flown_by(&self.pilot))
-        {
-            state.flights.remove(key);
-        }
-    }
-}
-
-impl Drop for Call {
-    fn drop(&mut self) {
-        self.cache.clone().with(|state| self.leave(state));
-    }
-}
-
-fn for_one(response: Response<Body>, skip: Skip) -> Landing<Kept, Served, Error> {
-    Landing::for_one(Served {
-        response,
-        decision: Decision::Skip(skip),
-    })
-}
-
-fn serve(answer: &Answer, ends: Option<Instant>, decision: Decision) -> Served {
-    let response = answer.at(Instant::now(), ends);
+fn serve(kept: &Kept, decision: Decision) -> Served {
+    let response = kept.answer.at(Instant::now(), kept.ends);
     Served {
         response: response.map(body::full),
         decision,
@@ -400,14 +304,14 @@ fn serve(answer: &Answer, ends: Option<Instant>, decision: Decision) -> Served {
 }
 
 /// Serves what ends soon where Vault is away: a valid credential beats an error.
-fn rescue(ending: Ending, result: Result<Served, Arc<Error>>) -> Result<Served, Arc<Error>> {
+fn rescue(ending: Option<Kept>, result: Result<Served, Arc<Error>>) -> Result<Served, Arc<Error>> {
     let away = match &result {
         Ok(served) => served.response.status().is_server_error(),
         Err(_) => true,
     };
     match ending {
-        Some((answer, ends)) if away && ends.is_none_or(|ends| ends > Instant::now()) => {
-            Ok(serve(&answer, ends, Decision::Rescued))
+        Some(kept) if away && kept.ends.is_none_or(|ends| ends > Instant::now()) => {
+            Ok(serve(&kept, Decision::Rescued))
         }
         _ => result,
     }
@@ -415,73 +319,4 @@ fn rescue(ending: Ending, result: Result<Served, Arc<Error>>) -> Result<Served, 
 
 fn gauge(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// The latest revocations and clearings, for answers that were on their way meanwhile.
-#[derive(Default)]
-struct Ended {
-    /// Ever noted.
-    count: u64,
-    /// The latest; absent: everything.
-    latest: VecDeque<Option<Revoked>>,
-}
-
-impl Ended {
-    fn note(&mut self, revoked: Revoked) {
-        self.push(Some(revoked));
-    }
-
-    fn note_all(&mut self) {
-        self.push(None);
-    }
-
-    fn push(&mut self, end: Option<Revoked>) {
-        self.count += 1;
-        self.latest.push_back(end);
-        if self.latest.len() > REMEMBERED {
-            self.latest.pop_front();
-        }
-    }
-
-    /// Whether something noted after `since` may name what was made. Where that is forgotten or cannot be told
-    /// (an accessor of the maker), it may.
-    fn concerns(&self, since: u64, made: &Made, place: &str, maker: Option<TokenId>) -> bool {
-        let Ok(missed) = usize::try_from(self.count - since) else {
-            return true;
-        };
-        if missed > self.latest.len() {
-            return true;
-        }
-        self.latest.iter().rev().take(missed).any(|end| match end {
-            None | Some(Revoked::Accessor(_)) => true,
-            Some(revoked @ (Revoked::Token(token) | Revoked::Orphaning(token))) => {
-                maker == Some(*token) || store::tree::revokes(revoked, &made.what, place)
-            }
-            Some(revoked) => store::tree::revokes(revoked, &made.what, place),
-        })
-    }
-}
-
-/// Tokens that were seen to be made with a use limit: what they ask for must reach Vault, which counts.
-#[derive(Default)]
-struct Limited {
-    known: HashSet<TokenId>,
-    oldest: VecDeque<TokenId>,
-}
-
-impl Limited {
-    fn note(&mut self, token: TokenId) {
-        if self.known.insert(token) {
-            self.oldest.push_back(token);
-        }
-        if self.oldest.len() > REMEMBERED
-            && let Some(oldest) = self.oldest.pop_front()
-        {
-            self.known.remove(&oldest);
-        }
-    }
-
-    fn holds(&self, token: TokenId) -> bool {
-        self.known.contains(&token)
-    }
 }

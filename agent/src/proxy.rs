@@ -170,8 +170,8 @@ impl Proxy {
         let namespace = head
             .headers
             .get(NAMESPACE)
-            .and_then(|value| value.to_str().ok());
-        let namespace = namespace.unwrap_or_default().to_owned();
+            .map_or(&b""[..], HeaderValue::as_bytes);
+        let namespace = path::named(namespace)?.to_owned();
         let login = policy::is_login(&path.decoded);
         let own = forward::own(&head.headers);
         let caller = if forward::attaches(self.attach, &own, login) {

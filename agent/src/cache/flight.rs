@@ -190,3 +190,71 @@ impl Seats {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    type Tested = Flight<&'static str, u8, ()>;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_kept_is_for_all_and_what_is_not_for_one() {
+        for kept in [true, false] {
+            let (flight, first, pilot) = Tested::new();
+            let mut waiting = JoinSet::new();
+            for seat in [first, flight.join().unwrap(), flight.join().unwrap()] {
+                waiting.spawn(seat.share());
+            }
+            pilot.land(if kept {
+                Landing::Kept(Arc::new("for all"))
+            } else {
+                Landing::for_one(7)
+            });
+            let shares = waiting.join_all().await;
+            let count = |wanted: fn(&Share<&'static str, u8, ()>) -> bool| {
+                shares.iter().filter(|share| wanted(share)).count()
+            };
+            let found = (
+                count(|share| matches!(share, Share::Kept(_))),
+                count(|share| matches!(share, Share::Mine(7))),
+                count(|share| matches!(share, Share::Alone)),
+            );
+            assert_eq!(found, if kept { (3, 0, 0) } else { (0, 1, 2) });
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panicking_call_lets_everybody_go() {
+        let (_flight, seat, pilot) = Tested::new();
+        let mut calls = JoinSet::new();
+        calls.spawn(async move {
+            let _held = pilot;
+            panic!("on purpose");
+        });
+        assert!(calls.join_next().await.unwrap().is_err());
+        assert!(matches!(seat.share().await, Share::Alone));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_call_goes_on_while_one_waits_and_ends_with_the_last() {
+        let (flight, leader, pilot) = Tested::new();
+        let mut calls = JoinSet::new();
+        let task = calls.spawn(async move {
+            let _held = pilot;
+            std::future::pending::<()>().await;
+        });
+        flight.flown_by(task);
+        let follower = flight.join().unwrap();
+        drop(leader);
+        tokio::task::yield_now().await;
+        assert!(calls.try_join_next().is_none(), "the follower still waits");
+        drop(follower);
+        assert!(calls.join_next().await.unwrap().unwrap_err().is_cancelled());
+        assert!(
+            flight.join().is_none(),
+            "nobody joins what is being dropped"
+        );
+    }
+}

@@ -88,3 +88,45 @@ pub(crate) fn again(ends: Instant, now: Instant, random: f64) -> Instant {
 pub(crate) fn margin(lasts: Duration) -> Duration {
     (lasts / 10).clamp(Duration::from_secs(1), Duration::from_mins(5))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn renewals_are_spread_over_the_second_third() {
+        let now = Instant::now();
+        let ends = now + Duration::from_mins(20);
+        for (random, seconds) in [(0.0, 800), (0.5, 850), (1.0, 900), (7.0, 900)] {
+            let due = next(ends, now, random) - now;
+            assert_eq!(due.as_secs(), seconds, "{random}");
+        }
+        assert_eq!(again(ends, now, 0.0) - now, LONGEST_PAUSE);
+        let soon = now + Duration::from_millis(600);
+        assert_eq!(again(soon, now, 0.0), soon, "never beyond the end");
+    }
+
+    #[test]
+    fn what_vault_says_decides() {
+        for (status, error, expected) in [
+            (400, "lease not found", Outcome::Gone),
+            (400, "lease expired", Outcome::Gone),
+            (404, "", Outcome::Gone),
+            (400, "lease is not renewable", Outcome::Refused),
+            (403, "permission denied", Outcome::Refused),
+            (
+                403,
+                "2 errors occurred: * permission denied * invalid token",
+                Outcome::TokenDead,
+            ),
+            (403, "bad token", Outcome::TokenDead),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(
+                Outcome::refused(status, &[error.to_owned()]),
+                expected,
+                "{status} {error}"
+            );
+        }
+    }
+}

@@ -32,6 +32,8 @@ pub(crate) enum Error {
     Dot,
     #[error("the path holds an empty segment ('//')")]
     Empty,
+    #[error("\"X-Vault-Namespace\" holds what no namespace can")]
+    Namespace,
 }
 
 impl<'a> Path<'a> {
@@ -134,6 +136,16 @@ pub(crate) fn namespace(text: &str) -> &str {
     if trimmed == "root" { "" } else { trimmed }
 }
 
+/// The namespace that a header names, if it could be one: escapes have no meaning there, and would in a path.
+pub(crate) fn named(header: &[u8]) -> Result<&str, Error> {
+    let text = std::str::from_utf8(header).map_err(|_not_utf8| Error::Namespace)?;
+    let namespace = namespace(text);
+    if namespace.contains('%') || check(namespace).is_err() {
+        return Err(Error::Namespace);
+    }
+    Ok(namespace)
+}
+
 /// A path in a namespace as one path. Vault reads `ns1` + `a/b` and `ns1/a/b` alike: it joins the header and the path
 /// and looks for the longest namespace that this starts with.
 pub(crate) fn join(namespace: &str, path: &str) -> String {
@@ -212,6 +224,15 @@ mod tests {
         }
         assert_eq!(join("ns1/", "a/b"), "ns1/a/b");
         assert_eq!(join("root", "a/b"), "a/b");
+    }
+
+    #[test]
+    fn a_namespace_that_a_path_would_read_differently_is_refused() {
+        assert_eq!(named(b"ns1/ns2/"), Ok("ns1/ns2"));
+        assert_eq!(named(b""), Ok(""));
+        for header in [&b"ns1%2Fns2"[..], b"ns1//ns2", b"ns1/..", b"a\\b", b"\xff"] {
+            assert_eq!(named(header), Err(Error::Namespace), "{header:?}");
+        }
     }
 
     #[test]

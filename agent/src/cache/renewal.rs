@@ -36,6 +36,7 @@ enum Event {
 /// Runs until `shutdown` is requested. Renewals under way are dropped then: the leases outlive the agent.
 pub(crate) async fn run<R: Renew>(cache: Cache, renew: R, mut tokens: Tokens, shutdown: Shutdown) {
     let mut running: JoinSet<(Id, Outcome)> = JoinSet::new();
+    learn(&cache, &tokens.borrow_and_update());
     loop {
         let next = cache.with(|state| state.store.next_due());
         // Cancel-safe all: a notification is kept until it is taken, a finished task stays in its set, and a change
@@ -153,3 +154,6 @@ fn refused(renewal: &Renewal, error: &Error) -> Outcome {
     );
     outcome
 }
+
+#[cfg(test)]
+mod tests;

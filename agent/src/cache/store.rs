@@ -84,6 +84,8 @@ struct Entry {
     maker: Option<TokenId>,
     /// What Vault gave it at first.
     lasts: Duration,
+    /// How long before its end it is no longer given out.
+    margin: Duration,
     ends: Option<Instant>,
     renews: bool,
     due: Option<Instant>,
@@ -93,7 +95,6 @@ struct Entry {
 struct Parent {
     token: Arc<Token>,
     ends: Option<Instant>,
-    due: Option<Instant>,
     made: BTreeSet<Id>,
 }
 
@@ -109,6 +110,8 @@ pub(crate) struct Store {
     /// Entries with an answer, the longest unused first.
     by_use: BTreeMap<u64, Id>,
     timers: BTreeSet<(Instant, Timer)>,
+    /// The newest of auto-auth's tokens, and its end as last heard.
+    newest: Option<(TokenId, Option<Instant>)>,
     bytes: usize,
     counter: u64,
 }
@@ -125,6 +128,7 @@ impl Store {
             by_lease: HashMap::new(),
             by_use: BTreeMap::new(),
             timers: BTreeSet::new(),
+            newest: None,
             bytes: 0,
             counter: 0,
         }
@@ -159,9 +163,7 @@ impl Store {
         self.by_use.insert(tick, id);
         match ends {
             Some(ends) if ends <= now => Found::Nothing,
-            Some(ends) if ends - now < lease::margin(entry.lasts) => {
-                Found::Ending(answer, Some(ends))
-            }
+            Some(ends) if ends - now < entry.margin => Found::Ending(answer, Some(ends)),
             _ => Found::Fresh(answer, ends),
         }
     }
@@ -198,6 +200,7 @@ impl Store {
             what: new.made.what,
             maker,
             lasts: new.made.lasts.unwrap_or(lease::LONGEST),
+            margin: Duration::ZERO,
             ends,
             renews: new.made.renewable && ends.is_some(),
             due: None,
@@ -208,19 +211,27 @@ impl Store {
         self.entries.insert(id, entry);
         self.plan(id, now, random);
         self.make_space();
-        Ok(self.ends(id))
+        let ends = self.ends(id);
+        if let Some((entry, ends)) = self.entries.get_mut(&id).zip(ends) {
+            // Of what it can last: a lease of an hour, made with a token that has five minutes, is not always ending.
+            entry.margin = lease::margin(ends.saturating_duration_since(now));
+        }
+        Ok(ends)
     }
 
-    /// Learns until when a token of auto-auth lives. Renewals move its end.
+    /// Learns until when the newest token of auto-auth lives. Renewals move its end.
     pub(crate) fn token_lives_until(&mut self, token: TokenId, ends: Option<Instant>) {
+        self.newest = Some((token, ends));
+        self.set_token_timer(token, ends);
+    }
+
+    fn set_token_timer(&mut self, token: TokenId, ends: Option<Instant>) {
         let Some(parent) = self.parents.get_mut(&token) else {
             return;
         };
-        parent.ends = ends;
-        if let Some(due) = parent.due.take() {
-            self.timers.remove(&(due, Timer::Token(token)));
+        if let Some(before) = std::mem::replace(&mut parent.ends, ends) {
+            self.timers.remove(&(before, Timer::Token(token)));
         }
-        parent.due = ends;
         if let Some(ends) = ends {
             self.timers.insert((ends, Timer::Token(token)));
         }
@@ -303,14 +314,10 @@ impl Store {
     }
 
     fn entry_due(&mut self, id: Id, now: Instant) -> Option<Renewal> {
-        if self.ends(id).is_some_and(|ends| ends <= now) {
+        let entry = self.entries.get(&id)?;
+        // One that is not renewed has its timer at its end.
+        if !entry.renews || entry.ends.is_some_and(|ends| ends <= now) {
             self.end(id);
-            return None;
-        }
-        let entry = self.entries.get_mut(&id)?;
-        if !entry.renews {
-            // Its end moved since the timer was set: a renewal of a token above it.
-            self.plan(id, now, 0.0);
             return None;
         }
         let token = match &entry.what {
@@ -333,23 +340,17 @@ impl Store {
         })
     }
 
+    /// Sets the timer for an entry's own sake. That of the token above it is set for the token.
     fn plan(&mut self, id: Id, now: Instant, random: f64) {
-        let ends = self.ends(id);
-        let renews = self.entries.get(&id).is_some_and(|entry| entry.renews);
-        self.set_timer(
-            id,
-            ends.map(|ends| {
-                if renews {
-                    lease::next(ends, now, random)
-                } else {
-                    ends
-                }
-            }),
-        );
+        let due = self.entries.get(&id).and_then(|entry| match entry.ends {
+            Some(ends) if entry.renews => Some(lease::next(ends, now, random)),
+            ends => ends,
+        });
+        self.set_timer(id, due);
     }
 
     fn plan_again(&mut self, id: Id, now: Instant, random: f64) {
-        let ends = self.ends(id);
+        let ends = self.entries.get(&id).and_then(|entry| entry.ends);
         self.set_timer(id, ends.map(|ends| lease::again(ends, now, random)));
     }
 
@@ -368,15 +369,20 @@ impl Store {
 
     fn adopt(&mut self, child: Id, maker: Maker) -> TokenId {
         let token = TokenId::from(&maker.token);
+        let known = self.parents.contains_key(&token);
         let parent = self.parents.entry(token).or_insert_with(|| Parent {
             token: Arc::new(maker.token),
             ends: None,
-            due: None,
             made: BTreeSet::new(),
         });
         parent.made.insert(child);
-        if maker.ends.is_some() {
-            self.token_lives_until(token, maker.ends);
+        if !known {
+            // What the request knew of its token's end may be older than the last renewal.
+            let ends = match self.newest {
+                Some((newest, ends)) if newest == token => ends,
+                _ => maker.ends,
+            };
+            self.set_token_timer(token, ends);
         }
         token
     }
@@ -442,3 +448,6 @@ fn namespace(what: &What, place: &str) -> Option<String> {
     };
     (before.is_empty() || before.ends_with('/')).then(|| before.trim_end_matches('/').to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,7 +39,9 @@ impl Store {
 
     /// Ends everything.
     pub(crate) fn clear(&mut self) {
+        let newest = self.newest;
         *self = Self::new(self.bounds);
+        self.newest = newest;
     }
 
     fn end_where(&mut self, ends: impl Fn(&Entry) -> bool) {
@@ -63,8 +65,8 @@ impl Store {
             let Some(parent) = self.parents.remove(&token) else {
                 continue;
             };
-            if let Some(due) = parent.due {
-                self.timers.remove(&(due, Timer::Token(token)));
+            if let Some(ends) = parent.ends {
+                self.timers.remove(&(ends, Timer::Token(token)));
             }
             for id in parent.made {
                 ending.extend(self.remove(id));
@@ -127,8 +129,8 @@ impl Store {
         };
         parent.made.remove(&child);
         if parent.made.is_empty() {
-            if let Some(due) = parent.due {
-                self.timers.remove(&(due, Timer::Token(maker)));
+            if let Some(ends) = parent.ends {
+                self.timers.remove(&(ends, Timer::Token(maker)));
             }
             self.parents.remove(&maker);
         }
