@@ -98,14 +98,20 @@ fn a_port_in_use_fails_the_start_before_anything_is_asked_of_vault() -> anyhow::
 }
 
 #[test]
-fn exit_after_auth_fills_the_sink_and_exits_0() -> anyhow::Result<()> {
+fn exit_after_auth_waits_until_the_sink_is_filled_and_exits_0() -> anyhow::Result<()> {
     let world = World::new()?;
+    let folder = world.path("late");
     let mut config = world.config();
     config["exit_after_auth"] = json!(true);
+    config["auto_auth"]["sink"][0]["config"]["path"] = json!(folder.join("token"));
     let mut agent = world.agent(&config)?;
+    agent.child.wait_for_event("sink_failed")?;
+    assert_eq!(agent.child.status()?, None, "it did not wait for the sink");
+    std::fs::create_dir(&folder)?;
     assert_eq!(agent.child.wait(poll::LIMIT)?.code(), Some(0));
-    let token = world.server.client(&world.sink()?)?.look_up_self()?;
-    assert!(token.is_some(), "the sink holds a token that Vault refuses");
+    let token = std::fs::read_to_string(folder.join("token"))?;
+    let found = world.server.client(&token)?.look_up_self()?;
+    assert!(found.is_some(), "the sink holds a token that Vault refuses");
     Ok(())
 }
 
