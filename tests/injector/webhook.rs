@@ -287,6 +287,9 @@ fn on_sigterm_goes_on_accepting_unready_then_drains_and_exits_0() -> anyhow::Res
             Err(_) => Ok(()),
         }
     })?;
+    poll::throughout("the wait for it", Duration::from_millis(300), || {
+        injector.get("/readyz").map(|_unready| ())
+    })?;
     busy.start("", rest)?;
     assert_eq!(busy.finish()?.status, 200);
     assert!(injector.child.wait(poll::LIMIT)?.success());
