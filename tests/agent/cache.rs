@@ -327,6 +327,47 @@ fn what_a_token_made_ends_with_it() -> anyhow::Result<()> {
 }
 
 #[test]
+fn a_token_that_vault_no_longer_knows_takes_its_leases_along() -> anyhow::Result<()> {
+    let bank = Bank::new(Terms {
+        lease: 6,
+        lease_at_most: 3600,
+        ..Terms::default()
+    })?;
+    let (_agent, proxy) = bank::open(&bank.world)?;
+    let root = bank.world.server.root();
+    let made = root.write("auth/token/create", &json!({ "policies": ["bank"] }))?;
+    let token = made["auth"]["client_token"].as_str().unwrap_or_default();
+    let client = proxy.clone().with_token(token)?;
+    bank::borrow(&client)?;
+    // Not through the proxy: it learns of it when it renews.
+    root.write("auth/token/revoke", &json!({ "token": token }))?;
+    let outcome = r#"keyside_agent_cache_renewals_total{outcome="token_dead"}"#;
+    bank::wait_for_metric(&proxy, outcome, 1.0)?;
+    assert_eq!(client.get(CREDENTIALS)?.status(), StatusCode::FORBIDDEN);
+    Ok(())
+}
+
+#[test]
+fn a_lease_that_vault_no_longer_knows_is_asked_for_anew() -> anyhow::Result<()> {
+    let bank = Bank::new(Terms {
+        lease: 6,
+        lease_at_most: 3600,
+        ..Terms::default()
+    })?;
+    let (_agent, proxy) = bank::open(&bank.world)?;
+    let before = bank::borrow(&proxy)?;
+    let root = bank.world.server.root();
+    root.write(
+        "sys/leases/revoke",
+        &json!({ "lease_id": before.lease, "sync": true }),
+    )?;
+    let outcome = r#"keyside_agent_cache_renewals_total{outcome="gone"}"#;
+    bank::wait_for_metric(&proxy, outcome, 1.0)?;
+    assert_ne!(bank::borrow(&proxy)?.user, before.user);
+    Ok(())
+}
+
+#[test]
 fn a_kept_credential_survives_an_outage() -> anyhow::Result<()> {
     let mut bank = Bank::lasting()?;
     let (_agent, proxy) = bank::open(&bank.world)?;

@@ -2,7 +2,7 @@
 //!
 //! It sleeps until the store's earliest timer. Renewals run beside it, a few at a time, each through the gate.
 
-use http::Method;
+use http::{Method, StatusCode};
 use keyside_lifecycle::shutdown::Shutdown;
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -123,8 +123,41 @@ impl Renew for Client {
         };
         match self.call(Reason::LeaseRenew, call).await {
             Ok(secret) => renewed(&secret),
-            Err(error) => refused(&renewal, &error),
+            Err(error) => {
+                let outcome = match refused(&error) {
+                    Outcome::Refused if is_forbidden(&error) => look_up(&self, &renewal).await,
+                    outcome => outcome,
+                };
+                tracing::warn!(
+                    event = "lease_not_renewed",
+                    kind = if renewal.lease.is_some() {
+                        "lease"
+                    } else {
+                        "token"
+                    },
+                    outcome = outcome.label(),
+                    error = keyside_lifecycle::error::chain(&error),
+                );
+                outcome
+            }
         }
+    }
+}
+
+/// Tells a token that may not renew from one that is dead: Vault answers both "permission denied". A token that may
+/// not even look itself up is taken for dead; nothing that it made could have been renewed.
+async fn look_up(client: &Client, renewal: &Renewal) -> Outcome {
+    let call = wire::Call {
+        method: Method::GET,
+        path: "auth/token/lookup-self",
+        namespace: Some(&renewal.namespace),
+        token: Some(&renewal.token),
+        body: None,
+    };
+    match client.call(Reason::LeaseRenew, call).await {
+        Ok(_alive) => Outcome::Refused,
+        Err(error) if is_forbidden(&error) => Outcome::TokenDead,
+        Err(_) => Outcome::Away,
     }
 }
 
@@ -136,23 +169,16 @@ fn renewed(secret: &wire::Secret) -> Outcome {
     Outcome::Renewed((seconds != 0).then(|| Duration::from_secs(seconds)))
 }
 
-fn refused(renewal: &Renewal, error: &Error) -> Outcome {
-    let outcome = match (error, error.retry()) {
+fn is_forbidden(error: &Error) -> bool {
+    matches!(error, Error::Status { status, .. } if *status == StatusCode::FORBIDDEN)
+}
+
+fn refused(error: &Error) -> Outcome {
+    match (error, error.retry()) {
         (_, Retry::Later { .. }) => Outcome::Away,
         (Error::Status { status, errors, .. }, Retry::Never) => Outcome::refused(*status, errors),
         (_, Retry::Never) => Outcome::Refused,
-    };
-    tracing::warn!(
-        event = "lease_not_renewed",
-        kind = if renewal.lease.is_some() {
-            "lease"
-        } else {
-            "token"
-        },
-        outcome = outcome.label(),
-        error = keyside_lifecycle::error::chain(error),
-    );
-    outcome
+    }
 }
 
 #[cfg(test)]
