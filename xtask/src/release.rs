@@ -1,5 +1,6 @@
 //! The binaries as they are released: static, stripped, each built by itself.
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -20,9 +21,12 @@ pub(crate) fn build(package: &str) -> anyhow::Result<Binary> {
     let root = tools::root()?;
     let host = host()?;
     let config = format!("target.{host}.rustflags=[\"-C\",\"target-feature=+crt-static\"]");
-    let mut command = shell::cargo(["build", "--release", "--locked", "--quiet"])?;
+    let mut command = shell::cargo(["build", "--release", "--locked"])?;
     command.args(["--package", package, "--target", &host, "--config", &config]);
     command.arg("--target-dir").arg(root.join("target"));
+    if !std::io::stderr().is_terminal() {
+        command.arg("--quiet");
+    }
     // These would override the flags above.
     command
         .env_remove("RUSTFLAGS")
