@@ -61,6 +61,11 @@ pub(crate) enum Error {
     Auth(auth::Error),
     #[error(transparent)]
     Sink(sink::file::Error),
+    #[error("vault.namespace cannot be sent as a header")]
+    Namespace {
+        #[source]
+        source: http::header::InvalidHeaderValue,
+    },
     #[error(transparent)]
     Listener(crate::proxy::socket::Error),
     #[error(transparent)]

@@ -73,7 +73,7 @@ pub(crate) struct Proxy {
 pub(crate) struct Settings {
     pub(crate) attach: AttachToken,
     /// `vault.namespace`: of requests that name none.
-    pub(crate) namespace: Option<String>,
+    pub(crate) namespace: Option<HeaderValue>,
 }
 
 /// A request on its way, with its headers as Vault gets them.
@@ -95,12 +95,11 @@ impl Proxy {
         registry: Registry,
         metrics: Metrics,
     ) -> Self {
-        let namespace = settings.namespace.as_deref();
         Self {
             client,
             tokens,
             attach: settings.attach,
-            namespace: namespace.and_then(|text| HeaderValue::from_str(text).ok()),
+            namespace: settings.namespace.clone(),
             cache,
             registry,
             metrics,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::HeaderValue;
 use keyside_config::model::Config;
 use keyside_lifecycle::shutdown::Shutdown;
 use keyside_lifecycle::tasks::Tasks;
@@ -37,9 +38,13 @@ impl Parts {
             }
             None => None,
         };
+        // Left out, every request that names no namespace would go to another one.
+        let namespace = config.vault.namespace.as_deref().map(HeaderValue::from_str);
         let settings = proxy::Settings {
             attach: config.attach_token,
-            namespace: config.vault.namespace.clone(),
+            namespace: namespace
+                .transpose()
+                .map_err(|source| Error::Namespace { source })?,
         };
         let proxy = Arc::new(proxy::Proxy::new(
             client.clone(),
