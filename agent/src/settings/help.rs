@@ -9,7 +9,7 @@ keyside-agent keeps a Vault or OpenBao token alive at an application's side.
 usage: keyside-agent [VERB] [FLAGS]
 
   run          log in, fill the sinks, serve the proxy (without a verb, too)
-  check        report every mistake of a configuration, or print what it comes to
+  check        report every mistake of a configuration, or print what it says
   probe        startup, ready or live: exit 0 when the running agent is
   status       how the running agent is
   cache-clear  let the running agent forget answers
