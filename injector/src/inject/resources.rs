@@ -27,9 +27,33 @@ pub(crate) fn memory_limit(agent: &Agent) -> Quantity {
 
 /// `resources` of the agent's container.
 ///
+/// What the pod as a whole has been given (`spec.resources`) is divided by its author: the API server refuses containers
+/// that ask for more together, or one whose limit is above the pod's. There the agent asks for nothing by itself.
+pub(crate) fn requirements(pod: &Pod, agent: &Agent) -> Value {
+    let (mut limits, mut requests) = usual(pod, agent);
+    for (name, request, limit) in [
+        ("cpu", &agent.cpu_request, &agent.cpu_limit),
+        ("memory", &agent.memory_request, &agent.memory_limit),
+    ] {
+        if !is_given_to_pod(pod, name) {
+            continue;
+        }
+        if limit.is_none() {
+            limits.remove(name);
+        }
+        // Beside a limit, an absent request would become as large as it.
+        if limit.is_none() && request.is_none() {
+            requests.remove(name);
+        }
+    }
+    json!({ "limits": limits, "requests": requests })
+}
+
+/// Limits and requests.
+///
 /// There is no CPU limit unless asked for: it would slow a login down and save nothing. A pod whose other
 /// containers make it `Guaranteed` stays so: there requests equal limits.
-pub(crate) fn requirements(pod: &Pod, agent: &Agent) -> Value {
+fn usual(pod: &Pod, agent: &Agent) -> (Map<String, Value>, Map<String, Value>) {
     let text = |quantity: &Option<Quantity>, default: &str| {
         quantity.as_ref().map_or(default, Quantity::text).to_owned()
     };
@@ -39,24 +63,40 @@ pub(crate) fn requirements(pod: &Pod, agent: &Agent) -> Value {
             .cpu_limit
             .clone()
             .or_else(|| agent.cpu_request.clone());
-        let amounts = json!({ "cpu": text(&cpu, GUARANTEED_CPU), "memory": memory });
-        return json!({ "limits": amounts, "requests": amounts });
+        let amounts = amounts([("cpu", text(&cpu, GUARANTEED_CPU)), ("memory", memory)]);
+        return (amounts.clone(), amounts);
     }
-    let mut limits = Map::new();
+    let mut limits = amounts([("memory", memory)]);
     if let Some(cpu) = &agent.cpu_limit {
         limits.insert("cpu".to_owned(), cpu.text().into());
     }
-    limits.insert("memory".to_owned(), memory.into());
     // A request above its limit would be refused.
     let default_cpu = agent.cpu_limit.clone().map_or_else(
         || CPU_REQUEST.to_owned(),
         |limit| limit.min(amount(CPU_REQUEST)).text().to_owned(),
     );
-    let requests = json!({
-        "cpu": text(&agent.cpu_request, &default_cpu),
-        "memory": text(&agent.memory_request, MEMORY_REQUEST),
-    });
-    json!({ "limits": limits, "requests": requests })
+    let requests = amounts([
+        ("cpu", text(&agent.cpu_request, &default_cpu)),
+        ("memory", text(&agent.memory_request, MEMORY_REQUEST)),
+    ]);
+    (limits, requests)
+}
+
+fn amounts<const N: usize>(amounts: [(&str, String); N]) -> Map<String, Value> {
+    let entries = amounts.into_iter();
+    entries
+        .map(|(name, amount)| (name.to_owned(), amount.into()))
+        .collect()
+}
+
+/// Whether the pod has a request or a limit of its own for the resource.
+fn is_given_to_pod(pod: &Pod, name: &str) -> bool {
+    let resources = pod.spec.as_ref().and_then(|spec| spec.resources.as_ref());
+    resources.is_some_and(|given| {
+        let amounts = [given.limits.as_ref(), given.requests.as_ref()];
+        let mut amounts = amounts.into_iter().flatten();
+        amounts.any(|amounts| amounts.contains_key(name))
+    })
 }
 
 fn amount(text: &str) -> Quantity {

@@ -340,6 +340,29 @@ fn keeps_a_guaranteed_pod_guaranteed() {
 }
 
 #[test]
+fn takes_part_in_what_the_pod_as_a_whole_was_given() {
+    let mut spec = app();
+    spec["resources"] = json!({"limits": {"cpu": "100m", "memory": "64Mi"}});
+    let (whole, _) = injected(&pod(json!({}), spec.clone()));
+    assert_eq!(
+        agent(&whole)["resources"],
+        json!({"limits": {}, "requests": {}})
+    );
+    let asked = json!({"memory-limit": "32Mi", "cpu-request": "10m"});
+    let (asking, _) = injected(&pod(asked, spec.clone()));
+    assert_eq!(
+        agent(&asking)["resources"],
+        json!({"limits": {"memory": "32Mi"}, "requests": {"cpu": "10m", "memory": "16Mi"}})
+    );
+    spec["resources"] = json!({"requests": {"cpu": "100m"}});
+    let (cpu_only, _) = injected(&pod(json!({}), spec));
+    assert_eq!(
+        agent(&cpu_only)["resources"],
+        json!({"limits": {"memory": "64Mi"}, "requests": {"memory": "16Mi"}})
+    );
+}
+
+#[test]
 fn reads_quantities_that_are_numbers() {
     let mut spec = app();
     spec["containers"][0]["resources"] = json!({"limits": {"cpu": 1, "memory": 1_073_741_824}});
