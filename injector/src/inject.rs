@@ -31,7 +31,7 @@ use keyside_config::model::vault::Vault;
 use keyside_config::model::{AttachToken, LogFormat, LogLevel, Mode};
 use serde_json::{Value, json};
 
-use crate::annotation::{Annotations, key};
+use crate::annotation::{Annotations, key, printable};
 use containers::Chosen;
 use quantity::Quantity;
 
@@ -140,6 +140,15 @@ pub(crate) enum Error {
         "container \"{container}\" already mounts volume \"{volume}\" at /keyside, where Keyside's own volume goes"
     )]
     MountTaken { container: String, volume: String },
+    #[error(
+        "container \"{container}\" mounts volume \"{volume}\" at {}, inside Keyside's own volume at /keyside, where no \
+         folder for it can be made: mount it elsewhere", printable(.path)
+    )]
+    MountInside {
+        container: String,
+        volume: String,
+        path: String,
+    },
 }
 
 /// The pod with all that it asked for in it.
@@ -172,6 +181,7 @@ pub(crate) fn apply(
     let mesh = mesh::warning(spec, annotations, &injection.vault.address);
     let mut warnings = Vec::from_iter(mesh);
     let address = environment::address(&config);
+    warnings.extend(environment::port_warning(spec, address.as_deref()));
     for (kind, name) in &chosen.containers {
         if let Some(container) = find(list(&mut edited, kind.field()), name) {
             warnings.extend(complete(container, name, address.as_deref())?);

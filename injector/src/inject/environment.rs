@@ -1,5 +1,6 @@
 //! The variables by which an application's Vault client finds the proxy.
 
+use k8s_openapi::api::core::v1::{Container, PodSpec};
 use serde_json::{Value, json};
 
 use super::array;
@@ -27,6 +28,23 @@ pub(crate) fn address(config: &str) -> Option<String> {
     let tcp = of_type("tcp").and_then(|address| address.rsplit_once(':'));
     tcp.map(|(_, port)| format!("http://127.0.0.1:{port}"))
         .or_else(|| of_type("unix").map(|path| format!("unix://{path}")))
+}
+
+/// Warns of a container that declares the proxy's TCP port: two cannot listen on one, and the agent comes first.
+pub(crate) fn port_warning(spec: &PodSpec, address: Option<&str>) -> Option<String> {
+    let (_, port) = address?.strip_prefix("http://")?.rsplit_once(':')?;
+    let port: i32 = port.parse().ok()?;
+    let declares = |container: &&Container| {
+        let mut ports = container.ports.iter().flatten();
+        ports.any(|one| {
+            one.container_port == port && one.protocol.as_ref().is_none_or(|name| name == "TCP")
+        })
+    };
+    let name = &spec.containers.iter().find(declares)?.name;
+    Some(format!(
+        "container \"{name}\" declares port {port}, where the agent's proxy listens on localhost: it may fail to \
+         start. Set keyside.dev/proxy-port to another port, or to none"
+    ))
 }
 
 /// Adds the variables, unless the container chose an address itself: then all are left alone, and a warning says so.

@@ -363,6 +363,36 @@ fn takes_part_in_what_the_pod_as_a_whole_was_given() {
 }
 
 #[test]
+fn warns_of_a_container_on_the_proxys_port() {
+    let with = |port: Value| {
+        let mut spec = app();
+        spec["containers"][0]["ports"] = json!([{"containerPort": 80}, port]);
+        spec
+    };
+    let taken = with(json!({"containerPort": 8200, "protocol": "TCP"}));
+    let (_, warnings) = injected(&pod(json!({}), taken.clone()));
+    let [warning] = warnings.as_slice() else {
+        panic!("{warnings:?}");
+    };
+    assert!(
+        warning.contains("container \"app\" declares port 8200"),
+        "{warning}"
+    );
+    for (annotations, spec) in [
+        (json!({"proxy-port": "8300"}), taken.clone()),
+        (json!({"proxy-port": "none"}), taken.clone()),
+        (json!({"proxy": "false"}), taken),
+        (
+            json!({}),
+            with(json!({"containerPort": 8200, "protocol": "UDP"})),
+        ),
+    ] {
+        let (_, warnings) = injected(&pod(annotations, spec));
+        assert_eq!(warnings, Vec::<String>::new());
+    }
+}
+
+#[test]
 fn reads_quantities_that_are_numbers() {
     let mut spec = app();
     spec["containers"][0]["resources"] = json!({"limits": {"cpu": 1, "memory": 1_073_741_824}});
@@ -412,6 +442,20 @@ fn refuses_windows_and_names_that_are_taken() {
                 json!([{"name": "a", "image": "x", "volumeMounts": [{"name": "v", "mountPath": "/keyside/"}]}]),
             ),
             "container \"a\" already mounts volume \"v\"",
+        ),
+        (
+            with(
+                "containers",
+                json!([{"name": "a", "image": "x", "volumeMounts": [{"name": "v", "mountPath": "/keyside/."}]}]),
+            ),
+            "container \"a\" already mounts volume \"v\"",
+        ),
+        (
+            with(
+                "containers",
+                json!([{"name": "a", "image": "x", "volumeMounts": [{"name": "v", "mountPath": "/keyside/conf"}]}]),
+            ),
+            "container \"a\" mounts volume \"v\" at /keyside/conf, inside",
         ),
     ] {
         let message = refused(&pod);

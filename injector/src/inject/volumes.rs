@@ -1,5 +1,7 @@
 //! The three volumes, and the one mount of an application's container.
 
+use std::path::Path;
+
 use k8s_openapi::api::core::v1::PodSpec;
 use serde_json::{Value, json};
 
@@ -56,10 +58,18 @@ pub(crate) fn mount(container: &mut Value, name: &str) -> Result<bool, Error> {
     let text = |mount: &Value, key: &str| mount.get(key).and_then(Value::as_str).map(str::to_owned);
     for mount in mounts.iter() {
         let path = text(mount, "mountPath").unwrap_or_default();
-        if path.trim_end_matches('/') != names::SHARED_PATH {
+        // Component-wise: `/keyside/.` and `//keyside` are the same folder.
+        let Ok(below) = Path::new(&path).strip_prefix(names::SHARED_PATH) else {
             continue;
-        }
+        };
         let volume = text(mount, "name").unwrap_or_default();
+        if below != Path::new("") {
+            return Err(Error::MountInside {
+                container: name.to_owned(),
+                volume,
+                path,
+            });
+        }
         if volume == names::SHARED_VOLUME {
             return Ok(false);
         }
