@@ -6,6 +6,7 @@
 
 mod document;
 mod yaml;
+mod yaml_read;
 
 use std::ffi::OsString;
 use std::io::{Read, Write};

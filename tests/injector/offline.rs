@@ -122,6 +122,45 @@ fn reaches_the_pods_in_every_kind_of_object_and_leaves_the_rest() -> anyhow::Res
 }
 
 #[test]
+fn reads_yaml_as_kubectl_does() -> anyhow::Result<()> {
+    let pod = "\
+kind: Pod
+apiVersion: v1
+metadata:
+  name: web
+  annotations: {keyside.dev/inject: 'true', keyside.dev/role: cart}
+spec:
+  automountServiceAccountToken: no
+  containers: [{name: app, image: app, volumeMounts: [{name: cfg, mountPath: /cfg, readOnly: on}]}]
+  volumes: [{name: cfg, secret: {secretName: cfg, defaultMode: 0400}}]
+---
+kind: Job
+apiVersion: batch/v1
+metadata: {name: other}
+spec:
+  suspend: yes
+  template:
+    spec:
+      restartPolicy: Never
+      containers: [{name: app, image: app}]
+      volumes: [{name: cfg, configMap: {name: cfg, defaultMode: 0440}}]
+";
+    let result = injected(&["-f", "-"], pod)?;
+    for expected in [
+        "automountServiceAccountToken: false",
+        "readOnly: true",
+        "defaultMode: 256",
+        "suspend: true",
+        "defaultMode: 288",
+    ] {
+        assert!(result.contains(expected), "{expected}: {result}");
+    }
+    let file = tempfile::NamedTempFile::with_suffix(".yaml")?;
+    std::fs::write(file.path(), &result)?;
+    validate(&[file.path()])
+}
+
+#[test]
 fn answers_json_with_json() -> anyhow::Result<()> {
     let pod = r#"{"kind": "Pod", "metadata": {"annotations": {"keyside.dev/inject": "true", "keyside.dev/role": "cart"}},
                   "spec": {"containers": [{"name": "app", "image": "app"}]}, "newer": {"field": [1.5]}}"#;

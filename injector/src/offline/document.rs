@@ -3,10 +3,9 @@
 //! Invariant: what is not a pod or a template of one leaves as it came. Comments and the order of keys do not
 //! survive: as with `kubectl`, keys come out sorted.
 
-use serde::Deserialize;
 use serde_json::Value;
 
-use super::yaml;
+use super::{yaml, yaml_read};
 
 /// How a manifest is written; it leaves in the same way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,13 +23,7 @@ pub(crate) enum Error {
     Yaml {
         number: usize,
         #[source]
-        source: serde_yaml::Error,
-    },
-    #[error("document {number}: YAML that has no form in JSON, as Kubernetes needs")]
-    NotJson {
-        number: usize,
-        #[source]
-        source: serde_json::Error,
+        source: yaml_read::Error,
     },
     #[error("document {number} is no object")]
     NoObject { number: usize },
@@ -44,9 +37,23 @@ pub(crate) fn parse(text: &str) -> Result<(Syntax, Vec<Value>), Error> {
     let (syntax, mut documents) = if text.trim_start().starts_with('{') {
         let documents = serde_json::Deserializer::from_str(text).into_iter();
         let documents: Result<Vec<Value>, _> = documents.collect();
-        (Syntax::Json, documents.map_err(Error::Json)?)
+        match documents {
+            Ok(documents) => (Syntax::Json, documents),
+            // YAML may begin with a brace too.
+            Err(error) => {
+                let documents = yaml_read::read(text);
+                (
+                    Syntax::Yaml,
+                    documents.map_err(|_no_yaml_either| Error::Json(error))?,
+                )
+            }
+        }
     } else {
-        (Syntax::Yaml, parse_yaml(text)?)
+        let documents = yaml_read::read(text).map_err(|source| Error::Yaml {
+            number: source.number,
+            source,
+        });
+        (Syntax::Yaml, documents?)
     };
     if let Some(index) = documents
         .iter()
@@ -59,20 +66,6 @@ pub(crate) fn parse(text: &str) -> Result<(Syntax, Vec<Value>), Error> {
         return Err(Error::Empty);
     }
     Ok((syntax, documents))
-}
-
-fn parse_yaml(text: &str) -> Result<Vec<Value>, Error> {
-    let documents = serde_yaml::Deserializer::from_str(text);
-    (1..)
-        .zip(documents)
-        .map(|(number, document)| {
-            let read = |source| Error::Yaml { number, source };
-            let mut value = serde_yaml::Value::deserialize(document).map_err(read)?;
-            // Kubernetes' own reader knows YAML 1.1's `<<`.
-            value.apply_merge().map_err(read)?;
-            serde_json::to_value(value).map_err(|source| Error::NotJson { number, source })
-        })
-        .collect()
 }
 
 /// Writes documents as they came.
@@ -152,6 +145,11 @@ mod tests {
         check("{} {}", Syntax::Json, &[json!({}), json!({})]);
         check("a: 1", Syntax::Yaml, &[json!({"a": 1})]);
         check(
+            "{a: 1}\r\n---\r\n{\"b\": [2,\r\n]}\r\n",
+            Syntax::Yaml,
+            &[json!({"a": 1}), json!({"b": [2]})],
+        );
+        check(
             "---\na: 1\n---\n# nothing\n---\nb: 2\n",
             Syntax::Yaml,
             &[json!({"a": 1}), json!({"b": 2})],
@@ -164,9 +162,9 @@ mod tests {
             ],
         );
         check(
-            "base: &b {x: 1}\nmerged: {<<: *b, y: 2}",
+            "base: &b {x: 1}\nmerged: {<<: *b, z: 2}",
             Syntax::Yaml,
-            &[json!({"base": {"x": 1}, "merged": {"x": 1, "y": 2}})],
+            &[json!({"base": {"x": 1}, "merged": {"x": 1, "z": 2}})],
         );
     }
 

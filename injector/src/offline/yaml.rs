@@ -146,6 +146,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
+    use super::super::yaml_read;
     use super::*;
 
     #[test]
@@ -233,7 +234,10 @@ spec:
             let written = write(&value);
             let read: Value = serde_yaml::from_str(&written)
                 .map_err(|error| TestCaseError::fail(format!("{error}\n{written}")))?;
-            prop_assert_eq!(read, value, "{}", written);
+            prop_assert_eq!(&read, &value, "{}", written);
+            let read = yaml_read::read(&written)
+                .map_err(|error| TestCaseError::fail(format!("{error}\n{written}")))?;
+            prop_assert_eq!(read, [value], "{}", written);
         }
     }
 }
