@@ -7,7 +7,7 @@
 mod injection;
 pub(crate) mod key;
 mod reader;
-mod value;
+pub(crate) mod value;
 
 #[cfg(test)]
 mod tests;

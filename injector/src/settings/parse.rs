@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::value;
 use super::{Certificate, Entry, Error, Own, PREFIX, Settings, TABLE, Verb};
 use crate::admission;
+use crate::annotation::value as asked;
 
 pub(super) fn read(
     arguments: VecDeque<OsString>,
@@ -181,17 +182,23 @@ impl Words {
         }
     }
 
+    /// What every pod gets is read as strictly as a pod's own annotations: a mistake must end this start, and not be
+    /// found in each pod.
     fn defaults(&mut self) -> admission::Defaults {
-        let mut defaults =
-            admission::Defaults::new(self.optional("agent-image").unwrap_or_else(|| {
-                concat!("keyside-agent:", env!("CARGO_PKG_VERSION")).to_owned()
-            }));
-        defaults.vault_address = self.optional("vault-address");
-        defaults.vault_namespace = self.optional("vault-namespace");
-        defaults.vault_ca = self.file("vault-ca-file");
-        defaults.vault_tls_server_name = self.optional("vault-tls-server-name");
-        defaults.auth_mount = self.parse("auth-mount", value::not_empty);
-        defaults.audience = self.optional("audience");
+        let mut defaults = admission::Defaults::new(
+            self.asked("agent-image", asked::image)
+                .unwrap_or_else(|| concat!("keyside-agent:", env!("CARGO_PKG_VERSION")).to_owned()),
+        );
+        let address = |text: &str| asked::address(text).map(|_address| text.to_owned());
+        defaults.vault_address = self.asked("vault-address", address);
+        defaults.vault_namespace = self.asked("vault-namespace", asked::namespace);
+        defaults.vault_ca = self.authorities("vault-ca-file");
+        defaults.vault_tls_server_name =
+            self.asked("vault-tls-server-name", value::tls_server_name);
+        if let Some(mount) = self.asked("auth-mount", asked::auth_mount) {
+            defaults.auth_mount = mount;
+        }
+        defaults.audience = self.asked("audience", asked::text);
         defaults.own_namespace = self.optional("namespace");
         defaults.log_level = self.parse("agent-log-level", value::agent_level);
         defaults.log_format = self.parse("agent-log-format", value::agent_format);
@@ -200,11 +207,30 @@ impl Words {
         defaults
     }
 
-    /// The text of the file that a flag names.
-    fn file(&mut self, flag: &'static str) -> Option<String> {
+    /// The certificates in the file that a flag names.
+    fn authorities(&mut self, flag: &'static str) -> Option<String> {
         let path = self.optional(flag)?;
-        std::fs::read_to_string(&path)
-            .map_err(|error| self.mistakes.push(format!("--{flag}: {path}: {error}")))
+        let text = std::fs::read_to_string(&path).map_err(|error| error.to_string());
+        text.and_then(value::authorities)
+            .map_err(|wrong| self.mistakes.push(format!("--{flag}: {path}: {wrong}")))
+            .ok()
+    }
+
+    /// The value of a flag that may be absent or empty, read as an annotation's value is.
+    fn asked<T>(
+        &mut self,
+        flag: &'static str,
+        read: impl FnOnce(&str) -> Result<T, asked::Allowed>,
+    ) -> Option<T> {
+        let (name, value) = self.given.get(flag)?;
+        if value.is_empty() {
+            return None;
+        }
+        read(value)
+            .map_err(|allowed| {
+                self.mistakes
+                    .push(format!("{name}: {value:?}: allowed: {allowed}"));
+            })
             .ok()
     }
 

@@ -90,6 +90,56 @@ fn every_mistake_is_reported_at_once() {
 }
 
 #[test]
+fn what_every_pod_gets_is_read_as_strictly_as_an_annotation() {
+    let found = mistakes(
+        &[
+            "--namespace=keyside",
+            "--agent-image=keyside agent",
+            "--vault-address=vault.example:8200",
+            "--vault-namespace=/a//b",
+            "--vault-tls-server-name=a b",
+            "--auth-mount=kubernetes",
+            "--audience= vault",
+        ],
+        &[],
+    );
+    let starts = [
+        "--agent-image: \"keyside agent\": allowed: an image's name",
+        "--vault-address: \"vault.example:8200\": allowed: http://",
+        "--vault-namespace: \"/a//b\": allowed: a namespace",
+        "--vault-tls-server-name: \"a b\": allowed: the name",
+        "--auth-mount: \"kubernetes\": allowed: auth/",
+        "--audience: \" vault\": allowed: 1 to 512",
+    ];
+    assert_eq!(found.len(), starts.len(), "{found:#?}");
+    for (found, start) in found.iter().zip(starts) {
+        assert!(found.starts_with(start), "{found} is not {start}");
+    }
+}
+
+#[test]
+fn certificates_to_trust_are_read_at_the_start() {
+    let now = std::time::SystemTime::UNIX_EPOCH + Duration::from_hours(24 * 365 * 50);
+    let authority = crate::cert::issue::authority(now, Duration::from_hours(24)).unwrap();
+    let long = authority.cert.repeat(200);
+    let broken = authority.cert.replace("MII", "MIJ");
+    for (text, expected) in [
+        (authority.cert.as_str(), None),
+        ("# none\n", Some("there is no certificate in it")),
+        (&authority.key, Some("there is no certificate in it")),
+        (&broken, Some("")),
+        (&long, Some("a pod can be given 98304")),
+    ] {
+        let found = value::authorities(text.to_owned()).err();
+        match (found, expected) {
+            (None, None) => {}
+            (Some(found), Some(expected)) => assert!(found.contains(expected), "{found}"),
+            (found, _) => panic!("{found:?} for {text}"),
+        }
+    }
+}
+
+#[test]
 fn given_certificates_need_both_files() {
     let found = mistakes(&["--certificate=given", "--tls-cert-file=a"], &[]);
     assert_eq!(
