@@ -282,7 +282,7 @@ impl Proxy {
                 .as_ref()
                 .map(|maker| TokenId::from(&maker.token)),
         };
-        let revoked = revocation::read(&request, &bytes);
+        let revoked = revocation::read(&request, &bytes)?;
         let (cache, client) = (cache.clone(), self.client.clone());
         let request = whole(&passing.head, &bytes);
         let task = self.revocations.spawn(async move {

@@ -1,7 +1,7 @@
 //! A credential that was revoked through the proxy is not served again, whatever form the revocation had.
 
 use bytes::Bytes;
-use http::{Method, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use keyside_harness::tap::Action;
 use keyside_harness::web;
 use serde_json::{Value, json};
@@ -125,6 +125,22 @@ fn every_form_of_revoking_a_token_ends_it_and_its_leases() -> anyhow::Result<()>
             "{method} {path}"
         );
     }
+    Ok(())
+}
+
+/// OpenBao takes the first JSON value, and does not look at what follows it.
+#[test]
+fn a_revocation_that_cannot_be_read_does_not_reach_vault() -> anyhow::Result<()> {
+    let case = Case::new()?;
+    let before = bank::borrow(&case.proxy)?;
+    for rest in ["{}", " x"] {
+        let body = json!({ "lease_id": before.lease, "sync": true }).to_string() + rest;
+        let request = Request::put("/v1/sys/leases/revoke").body(Bytes::from(body))?;
+        let refused = case.proxy.send(request)?;
+        assert_eq!(refused.status(), StatusCode::BAD_REQUEST, "{rest:?}");
+    }
+    assert!(bank::borrow(&case.proxy)?.hit);
+    assert!(case.bank.knows(&before.lease)?);
     Ok(())
 }
 

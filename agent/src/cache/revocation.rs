@@ -45,13 +45,19 @@ pub(crate) fn may_revoke(method: &Method, place: &str) -> bool {
     !readings(method, place).is_empty()
 }
 
+/// Vault reads on where we cannot: two JSON values, half of a surrogate pair, a form that is no UTF-8. It would end
+/// what we would go on serving.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the body is neither one JSON text nor a form, so what it revokes could not be told")]
+pub(crate) struct Unreadable;
+
 /// What the request ends if Vault does what it asks.
-pub(crate) fn read(request: &Request<'_>, body: &[u8]) -> Vec<Revoked> {
-    let fields = Fields::of(body);
-    readings(request.method, request.place)
+pub(crate) fn read(request: &Request<'_>, body: &[u8]) -> Result<Vec<Revoked>, Unreadable> {
+    let fields = Fields::of(body)?;
+    Ok(readings(request.method, request.place)
         .into_iter()
         .flat_map(|reading| reading.revoked(&fields, request.asker))
-        .collect()
+        .collect())
 }
 
 /// One way to read a path: what stands before the API's own part is a namespace.
@@ -152,15 +158,20 @@ fn each(values: Vec<String>, revoked: impl Fn(String) -> Revoked) -> Vec<Revoked
 struct Fields(Vec<(String, String)>);
 
 impl Fields {
-    fn of(body: &[u8]) -> Self {
-        let fields = match serde_json::from_slice::<Value>(body) {
-            Ok(Value::Object(fields)) => fields
-                .into_iter()
-                .filter_map(|(name, value)| Some((name, value.as_str()?.to_owned())))
-                .collect(),
-            _ => form(body),
-        };
-        Self(fields)
+    /// As Vault does it: what starts like JSON is JSON, whatever its type is said to be.
+    fn of(body: &[u8]) -> Result<Self, Unreadable> {
+        if !matches!(body.trim_ascii_start().first(), Some(b'{' | b'[')) {
+            return form(body).map(Self).ok_or(Unreadable);
+        }
+        match serde_json::from_slice(body).map_err(|_odd| Unreadable)? {
+            Value::Object(fields) => Ok(Self(
+                fields
+                    .into_iter()
+                    .filter_map(|(name, value)| Some((name, value.as_str()?.to_owned())))
+                    .collect(),
+            )),
+            _ => Ok(Self(Vec::new())),
+        }
     }
 
     fn text(&self, name: &str) -> Option<String> {
@@ -169,11 +180,11 @@ impl Fields {
     }
 }
 
-fn form(body: &[u8]) -> Vec<(String, String)> {
-    let text = std::str::from_utf8(body).unwrap_or_default();
+fn form(body: &[u8]) -> Option<Vec<(String, String)>> {
+    let text = std::str::from_utf8(body).ok()?;
     text.split('&')
-        .filter_map(|pair| {
-            let (name, value) = pair.split_once('=')?;
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             Some((path::form_value(name)?, path::form_value(value)?))
         })
         .collect()
@@ -191,8 +202,8 @@ mod tests {
             asker: Some(TokenId::of("asker")),
         };
         assert_eq!(
-            read(&request, body.as_bytes()),
-            expected,
+            read(&request, body.as_bytes()).as_deref(),
+            Ok(expected),
             "{method} {place} {body}"
         );
     }
@@ -209,6 +220,36 @@ mod tests {
         Revoked::Prefix {
             namespace: namespace.to_owned(),
             prefix: prefix.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_body_that_vault_may_read_otherwise_is_refused() {
+        let deep = format!(
+            r#"{{"token":"t","x":{}{}}}"#,
+            "[".repeat(200),
+            "]".repeat(200)
+        );
+        let request = Request {
+            method: &Method::PUT,
+            place: "auth/token/revoke",
+            asker: None,
+        };
+        for body in [
+            &br#"{"token":"t"}{}"#[..],
+            br#"{"token":"t"} x"#,
+            br#"{"token":"t","x":"\ud800"}"#,
+            b"{\"token\":\"t\",\"x\":\"\xff\"}",
+            b" {\"token\"",
+            b"token=t&x=\xff",
+            b"token=t&x=%ff",
+            b"token=t&x=%f",
+            deep.as_bytes(),
+        ] {
+            assert_eq!(read(&request, body), Err(Unreadable), "{body:?}");
+        }
+        for body in [&b""[..], b"{}", b"[]", b"null", b"&a=&b"] {
+            assert_eq!(read(&request, body), Ok(vec![]), "{body:?}");
         }
     }
 

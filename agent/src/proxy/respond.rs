@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::guard::Refusal;
 use crate::cache;
-use crate::cache::{body, clear, path};
+use crate::cache::{body, clear, path, revocation};
 use crate::vault;
 use crate::vault::Body;
 
@@ -24,6 +24,8 @@ pub(crate) enum Error {
     Path(#[from] path::Error),
     #[error(transparent)]
     Clear(#[from] clear::Error),
+    #[error(transparent)]
+    Revocation(#[from] revocation::Unreadable),
     #[error("no such path here: /v1/ leads to Vault")]
     NotFound,
     #[error("use {0}")]
@@ -52,9 +54,11 @@ impl Error {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Refused(refusal) => refused(refusal),
-            Self::Path(_) | Self::Clear(_) | Self::Body(_) | Self::NoCache => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Path(_)
+            | Self::Clear(_)
+            | Self::Revocation(_)
+            | Self::Body(_)
+            | Self::NoCache => StatusCode::BAD_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
