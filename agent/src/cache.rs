@@ -5,7 +5,8 @@
 //!
 //! Invariant: the lock is never held across an await, and an answer is kept and its flight ended in one go, so
 //! nobody finds neither.
-//! Invariant: a credential that was revoked or cleared while it was on its way is not kept.
+//! Invariant: a credential that was revoked or cleared while it was on its way is not kept, and whoever asks after
+//! that does not join those who wait for it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -212,6 +213,7 @@ impl Cache {
                 state.store.revoke(revoked);
                 state.ended.note(revoked.clone());
             }
+            state.flights.clear();
         });
     }
 
@@ -228,6 +230,7 @@ impl Cache {
                 Clear::Lease(lease) => state.store.revoke(&Revoked::Lease(lease.clone())),
             }
             state.ended.note_all();
+            state.flights.clear();
         });
     }
 

@@ -463,6 +463,25 @@ fn cache_clear_takes_effect_when_it_answers() -> anyhow::Result<()> {
 }
 
 #[test]
+fn who_asks_after_a_clearing_does_not_get_what_was_on_its_way() -> anyhow::Result<()> {
+    let bank = Bank::lasting()?;
+    let (_agent, proxy) = bank::open(&bank.world)?;
+    let tap = &bank.world.tap;
+    tap.on(Method::GET, CREDENTIALS, Action::HoldAnswer);
+    let pending = proxy.start(web::request(Method::GET, CREDENTIALS, None)?)?;
+    tap.wait_for(&Method::GET, CREDENTIALS, 1)?;
+    tap.heal();
+    proxy.post("/agent/v1/cache-clear", &json!({ "type": "all" }))?;
+    let after = bank::borrow(&proxy)?;
+    tap.release();
+    let before = pending.wait()?;
+    assert_eq!(before.headers()["x-keyside-cache"], "skip-revoked");
+    assert_ne!(bank::read(&before)?.user, after.user);
+    assert_eq!(bank::borrow(&proxy)?.user, after.user);
+    Ok(())
+}
+
+#[test]
 fn a_namespace_in_the_header_and_in_the_path_is_one() -> anyhow::Result<()> {
     let bank = Bank::lasting()?;
     let root = bank.world.server.root();

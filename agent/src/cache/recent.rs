@@ -6,6 +6,7 @@
 use std::collections::{HashSet, VecDeque};
 
 use super::identity::TokenId;
+use super::path;
 use super::policy::Made;
 use super::revocation::Revoked;
 use super::store::tree;
@@ -40,7 +41,7 @@ impl Ended {
     }
 
     /// Whether something noted after `since` may name what was made. Where that is forgotten or cannot be told
-    /// (an accessor of the maker), it may.
+    /// (an accessor, or a token that may have made the maker), it may.
     pub(super) fn concerns(
         &self,
         since: u64,
@@ -56,7 +57,9 @@ impl Ended {
         }
         self.latest.iter().rev().take(missed).any(|end| match end {
             None | Some(Revoked::Accessor(_)) => true,
-            Some(revoked @ (Revoked::Token(token) | Revoked::Orphaning(token))) => {
+            Some(Revoked::Token(_)) if maker.is_some() => true,
+            Some(Revoked::Prefix { prefix, .. }) if path::is_under(prefix, "auth") => true,
+            Some(revoked @ Revoked::Orphaning(token)) => {
                 maker == Some(*token) || tree::revokes(revoked, &made.what, place)
             }
             Some(revoked) => tree::revokes(revoked, &made.what, place),
@@ -85,5 +88,45 @@ impl Limited {
 
     pub(super) fn holds(&self, token: TokenId) -> bool {
         self.known.contains(&token)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::policy::What;
+
+    fn concerns(end: Revoked, maker: Option<&str>) -> bool {
+        let mut ended = Ended::default();
+        ended.note(end);
+        let made = Made {
+            what: What::Lease {
+                id: "database/creds/app/id".to_owned(),
+            },
+            lasts: None,
+            renewable: true,
+        };
+        ended.concerns(0, &made, "database/creds/app", maker.map(TokenId::of))
+    }
+
+    #[test]
+    fn what_may_have_ended_the_maker_concerns_what_it_made() {
+        let prefix = |prefix: &str| Revoked::Prefix {
+            namespace: String::new(),
+            prefix: prefix.to_owned(),
+        };
+        let token = |text| TokenId::of(text);
+        for (end, expected) in [
+            (Revoked::Token(token("mine")), true),
+            (Revoked::Token(token("its maker, perhaps")), true),
+            (Revoked::Accessor("any".to_owned()), true),
+            (prefix("auth/approle"), true),
+            (Revoked::Orphaning(token("another")), false),
+            (Revoked::Lease("another".to_owned()), false),
+            (prefix("pki"), false),
+        ] {
+            assert_eq!(concerns(end.clone(), Some("mine")), expected, "{end:?}");
+        }
+        assert!(!concerns(Revoked::Token(token("another")), None));
     }
 }
