@@ -164,6 +164,32 @@ fn revoking_oneself_ends_it_too() -> anyhow::Result<()> {
 }
 
 #[test]
+fn an_accessor_names_tokens_from_elsewhere_too() -> anyhow::Result<()> {
+    let case = Case::new()?;
+    let root = case.bank.world.server.root();
+    let operator = case.proxy.clone().with_token(root.token())?;
+    let created = json!({ "policies": ["bank"], "ttl": "1h" });
+    let created = root.request(Method::POST, "auth/token/create", Some(&created))?;
+    let created = web::success(&created)?;
+    let text = |pointer: &str| created.pointer(pointer).and_then(Value::as_str).unwrap();
+    let of_auto_auth = web::success(&case.proxy.get("/v1/auth/token/lookup-self")?)?;
+    let of_auto_auth = of_auto_auth.pointer("/data/accessor").unwrap();
+    let guest = case.proxy.clone().with_token(text("/auth/client_token"))?;
+    for (client, accessor) in [
+        (&guest, &json!(text("/auth/accessor"))),
+        (&case.proxy, of_auto_auth),
+    ] {
+        bank::borrow(client)?;
+        assert!(bank::borrow(client)?.hit);
+        let body = json!({ "accessor": accessor });
+        let revoked = operator.post("/v1/auth/token/revoke-accessor", &body)?;
+        assert!(revoked.status().is_success(), "{revoked:?}");
+        assert_eq!(client.get(CREDENTIALS)?.status(), StatusCode::FORBIDDEN);
+    }
+    Ok(())
+}
+
+#[test]
 fn every_form_of_revoking_a_lease_ends_it() -> anyhow::Result<()> {
     let case = Case::new()?;
     let forms: [(&str, Path, bool); 8] = [

@@ -6,7 +6,6 @@
 use std::collections::{HashSet, VecDeque};
 
 use super::identity::TokenId;
-use super::path;
 use super::policy::Made;
 use super::revocation::Revoked;
 use super::store::tree;
@@ -58,7 +57,7 @@ impl Ended {
         self.latest.iter().rev().take(missed).any(|end| match end {
             None | Some(Revoked::Accessor(_)) => true,
             Some(Revoked::Token(_)) if maker.is_some() => true,
-            Some(Revoked::Prefix { prefix, .. }) if path::is_under(prefix, "auth") => true,
+            Some(revoked) if revoked.may_end_logins() => true,
             Some(revoked @ Revoked::Orphaning(token)) => {
                 maker == Some(*token) || tree::revokes(revoked, &made.what, place)
             }

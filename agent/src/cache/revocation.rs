@@ -30,6 +30,13 @@ pub(crate) enum Revoked {
     Namespace(String),
 }
 
+impl Revoked {
+    /// Whether it may end tokens by where they logged in, which is known only of those that did so here.
+    pub(crate) fn may_end_logins(&self) -> bool {
+        matches!(self, Self::Prefix { prefix, .. } if path::segments(prefix).contains(&"auth"))
+    }
+}
+
 /// A request, read far enough to tell what it ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request<'a> {

@@ -39,6 +39,8 @@ pub(crate) struct Bounds {
 #[derive(Clone, Debug)]
 pub(crate) struct Maker {
     pub(crate) token: Token,
+    /// Known of auto-auth's tokens; empty where they have none.
+    pub(crate) accessor: Option<String>,
     /// When it ends, where that is known: of auto-auth's tokens.
     pub(crate) ends: Option<Instant>,
 }
@@ -94,6 +96,7 @@ struct Entry {
 #[derive(Debug)]
 struct Parent {
     token: Arc<Token>,
+    accessor: Option<String>,
     ends: Option<Instant>,
     made: BTreeSet<Id>,
 }
@@ -372,6 +375,7 @@ impl Store {
         let known = self.parents.contains_key(&token);
         let parent = self.parents.entry(token).or_insert_with(|| Parent {
             token: Arc::new(maker.token),
+            accessor: maker.accessor,
             ends: None,
             made: BTreeSet::new(),
         });

@@ -149,7 +149,11 @@ pub(super) fn keep(
             },
             None => Caller {
                 identity: Some(Identity::Token(TokenId::from(&token))),
-                maker: Some(Maker { token, ends: None }),
+                maker: Some(Maker {
+                    token,
+                    accessor: None,
+                    ends: None,
+                }),
             },
         },
     }
@@ -158,6 +162,7 @@ pub(super) fn keep(
 fn maker(live: &Live) -> Maker {
     Maker {
         token: live.token.clone(),
+        accessor: Some(live.accessor.clone()),
         ends: live.expires,
     }
 }

@@ -53,6 +53,7 @@ fn asked() -> Asked {
         place: "database/creds/app".to_owned(),
         maker: Some(Maker {
             token: Token::new("root").unwrap(),
+            accessor: None,
             ends: None,
         }),
     }

@@ -38,15 +38,26 @@ impl Bench {
         lasts: Duration,
         maker: Option<&str>,
     ) -> Result<(), Skip> {
+        let maker = maker.map(|text| Maker {
+            token: token(text),
+            accessor: None,
+            ends: None,
+        });
+        self.insert_by(place, what, lasts, maker)
+    }
+
+    fn insert_by(
+        &mut self,
+        place: &str,
+        what: What,
+        lasts: Duration,
+        maker: Option<Maker>,
+    ) -> Result<(), Skip> {
         let made = Made {
             what,
             lasts: Some(lasts),
             renewable: true,
         };
-        let maker = maker.map(|text| Maker {
-            token: token(text),
-            ends: None,
-        });
         let new = New {
             key: key(place),
             answer: Arc::new(Answer::new(&HeaderMap::new(), b"{}", self.now)),
@@ -177,7 +188,8 @@ async fn a_tokens_end_ends_its_subtree() {
             prefix("", "db"),
             &["auth/token/create/a", "auth/token/create/b"],
         ),
-        (prefix("", "auth/token/create"), &["db/of-root"]),
+        // Where root's token was made is not known.
+        (prefix("", "auth/token/create"), &[]),
         (prefix("ns1", "db"), &FAMILY),
         (Revoked::Namespace("ns1".to_owned()), &FAMILY),
     ] {
@@ -333,11 +345,41 @@ async fn a_request_that_knows_an_older_end_of_its_token_does_not_bring_it_back()
     bench.store.token_lives_until(root, Some(later));
     let maker = Maker {
         token: token("root"),
+        accessor: None,
         ends: Some(bench.now + SECOND),
     };
     let id = Id(0);
     bench.store.adopt(id, maker);
     assert_eq!(bench.store.parents[&root].ends, Some(later));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_have_been_revoked_is_renewed_and_not_given_out() {
+    let accessor = || Revoked::Accessor("of a token made elsewhere".to_owned());
+    for (revoked, left) in [
+        (accessor(), &["db/of-auto-auth"][..]),
+        (prefix("", "auth/approle"), &[]),
+        (prefix("", "ns1/auth/approle"), &[]),
+    ] {
+        let mut bench = family();
+        let maker = Maker {
+            token: token("auto-auth"),
+            accessor: Some("of auto-auth".to_owned()),
+            ends: None,
+        };
+        let what = What::Lease { id: "1".to_owned() };
+        bench
+            .insert_by("db/of-auto-auth", what, HOUR, Some(maker))
+            .unwrap();
+        bench.store.revoke(&revoked);
+        assert_eq!(bench.left(&["db/of-auto-auth"]), left, "{revoked:?}");
+        assert_eq!(bench.left(&FAMILY), Vec::<&str>::new(), "{revoked:?}");
+        assert_eq!(bench.store.records(), FAMILY.len() + 1);
+        bench
+            .store
+            .revoke(&Revoked::Accessor("of auto-auth".to_owned()));
+        assert_eq!(bench.store.records(), FAMILY.len());
+    }
 }
 
 #[tokio::test(start_paused = true)]

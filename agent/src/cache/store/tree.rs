@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use super::{Entry, Id, Store, Timer};
+use super::{Entry, Id, Parent, Store, Timer};
 use crate::cache::identity::TokenId;
 use crate::cache::path;
 use crate::cache::policy::What;
@@ -19,6 +19,10 @@ impl Store {
             Revoked::Accessor(accessor) => {
                 if let Some(&id) = self.by_accessor.get(accessor) {
                     self.end(id);
+                } else if let Some(token) = self.maker_with(accessor) {
+                    self.end_token(token);
+                } else {
+                    self.doubt(|parent| parent.accessor.is_none());
                 }
             }
             Revoked::Lease(lease) => {
@@ -28,6 +32,36 @@ impl Store {
             }
             Revoked::Prefix { .. } | Revoked::Namespace(_) => {
                 self.end_where(|entry| revokes(revoked, &entry.what, &entry.place));
+                if revoked.may_end_logins() {
+                    self.doubt(|_| true);
+                }
+            }
+        }
+    }
+
+    /// A token that auto-auth obtained, by its accessor.
+    fn maker_with(&self, accessor: &str) -> Option<TokenId> {
+        self.parents
+            .iter()
+            .find(|(_, parent)| parent.accessor.as_deref() == Some(accessor))
+            .map(|(token, _)| *token)
+    }
+
+    /// Gives out no more of what was made with tokens from elsewhere, and with what they made: one of them may be
+    /// what was revoked. Where it was not, the credential is still somebody's: its record and its renewal go on.
+    fn doubt(&mut self, may_be: impl Fn(&Parent) -> bool) {
+        let from_elsewhere = |(token, parent): &(&TokenId, &Parent)| {
+            may_be(parent) && !self.by_token.contains_key(token)
+        };
+        let parents = self.parents.iter().filter(from_elsewhere);
+        let mut doubted: Vec<TokenId> = parents.map(|(token, _)| *token).collect();
+        while let Some(token) = doubted.pop() {
+            let made = self.parents.get(&token).map(|parent| parent.made.clone());
+            for id in made.into_iter().flatten() {
+                self.drop_answer(id);
+                if let Some(What::Token { token, .. }) = self.entries.get(&id).map(|e| &e.what) {
+                    doubted.push(TokenId::from(token));
+                }
             }
         }
     }
