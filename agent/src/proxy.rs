@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use keyside_config::model::AttachToken;
@@ -287,9 +287,7 @@ impl Proxy {
         let request = whole(&passing.head, &bytes);
         let task = self.revocations.spawn(async move {
             let response = send(&client, request).await;
-            if let Ok(response) = &response
-                && response.status().is_success()
-            {
+            if may_have_revoked(&response) {
                 cache.revoke(&revoked);
             }
             response
@@ -317,6 +315,27 @@ impl Proxy {
             let word = if decision.is_hit() { "HIT" } else { "MISS" };
             headers.insert(X_CACHE, HeaderValue::from_static(word));
         }
+    }
+}
+
+/// Whether Vault did what it was asked, or part of it, as far as its answer tells: one that broke off or came from a
+/// gateway tells nothing, and one of many leases may be what failed.
+fn may_have_revoked(answer: &Result<Response<Body>, vault::error::Error>) -> bool {
+    match answer {
+        Ok(response) => {
+            let status = response.status();
+            status.is_success()
+                || matches!(
+                    status,
+                    StatusCode::INTERNAL_SERVER_ERROR
+                        | StatusCode::BAD_GATEWAY
+                        | StatusCode::GATEWAY_TIMEOUT
+                )
+        }
+        Err(error) => matches!(
+            error,
+            vault::error::Error::Timeout { .. } | vault::error::Error::Transport { .. }
+        ),
     }
 }
 

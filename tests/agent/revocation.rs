@@ -293,6 +293,26 @@ fn a_revocation_that_vault_refused_ends_nothing() -> anyhow::Result<()> {
 }
 
 #[test]
+fn a_revocation_that_vault_may_have_done_counts() -> anyhow::Result<()> {
+    let case = Case::new()?;
+    let path = "/v1/sys/leases/revoke";
+    for action in [
+        Action::fail(StatusCode::INTERNAL_SERVER_ERROR),
+        Action::fail(StatusCode::BAD_GATEWAY),
+        Action::Reset,
+    ] {
+        let before = bank::borrow(&case.proxy)?;
+        let name = format!("{action:?}");
+        case.bank.world.tap.on(Method::POST, path, action);
+        let body = json!({ "lease_id": before.lease });
+        let failed = case.send("POST", path, Some(&body))?;
+        assert!(failed.status().is_server_error(), "{name}: {failed:?}");
+        assert!(!bank::borrow(&case.proxy)?.hit, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_revocation_counts_although_its_client_hangs_up() -> anyhow::Result<()> {
     let mut case = Case::new()?;
     let before = bank::borrow(&case.proxy)?;

@@ -1,6 +1,6 @@
 //! Which requests end tokens or leases, and which ones: every form that Vault's and OpenBao's API has.
 //!
-//! A request is read before it is sent, and what it says is applied only once Vault answered 2xx.
+//! A request is read before it is sent, and what it says is applied unless Vault is known to have refused it.
 //!
 //! Invariant: where it cannot be known which segments of a path are namespaces, every reading counts. To end an
 //! entry too many costs one request; to end one too few would hand out what Vault has revoked.
