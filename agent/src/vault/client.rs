@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, Version};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
@@ -98,7 +98,8 @@ impl Client {
     }
 
     /// Sends what a client of the proxy asked, once, with path and query exactly as given: the address's own path
-    /// goes in front and `Host` is Vault's, and nothing else is touched. Bodies stream both ways.
+    /// goes in front, `Host` is Vault's, the protocol's version is ours on both sides, and nothing else is touched.
+    /// Bodies stream both ways.
     ///
     /// The time limit ends with the head of the answer; how long its body may take is the client's affair.
     pub(crate) async fn forward(
@@ -108,7 +109,10 @@ impl Client {
         let path = request.uri().path_and_query().cloned();
         *request.uri_mut() = self.uri(path.unwrap_or_else(|| PathAndQuery::from_static("/")))?;
         request.headers_mut().insert(HOST, self.0.host.clone());
-        self.send(request).await
+        *request.version_mut() = Version::HTTP_11;
+        let mut response = self.send(request).await?;
+        *response.version_mut() = Version::HTTP_11;
+        Ok(response)
     }
 
     /// Sends a request of the agent itself when its turn at the gate has come, and reads the whole answer.
