@@ -2,7 +2,7 @@
 //!
 //! A browser on the host can be made to send requests to 127.0.0.1 (by a page, or by a name that is rebound to it),
 //! and so can a service that fetches URLs for others. Such requests bear marks that an application's own do not: a
-//! foreign `Host`, an `Origin`, a `Forwarded`. A listener for other hosts cannot tell by these, and does not try.
+//! foreign `Host`, an `Origin`, a `Sec-Fetch-Site`, a `Forwarded`. A listener for other hosts cannot tell by these, and does not try.
 //!
 //! Invariant: a refused request reaches neither Vault nor the cache, and control endpoints are behind the same guard.
 
@@ -15,6 +15,8 @@ use keyside_config::model::listener::Listener;
 
 const VAULT_REQUEST: HeaderName = HeaderName::from_static("x-vault-request");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// What browsers say of who asks, also where they send no `Origin`: with images, frames and forms.
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// All header fields of a request together. A batch token of Vault is a few KiB.
 const HEADER_LIMIT: usize = 32 << 10;
@@ -128,7 +130,10 @@ impl Guard {
 
     fn check_origin(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let marks = [ORIGIN, FORWARDED, FORWARDED_FOR];
-        match marks.into_iter().find(|name| headers.contains_key(name)) {
+        let foreign = |site: &HeaderValue| site != "none" && site != "same-origin";
+        let fetched = headers.get_all(FETCH_SITE).iter().any(foreign);
+        let marked = marks.into_iter().find(|name| headers.contains_key(name));
+        match marked.or(fetched.then_some(FETCH_SITE)) {
             Some(name) if !self.allow_forwarded => Err(Refusal::Forwarded(name)),
             _ => Ok(()),
         }
@@ -226,6 +231,8 @@ mod tests {
             ("origin", "null"),
             ("forwarded", "for=10.0.0.1"),
             ("x-forwarded-for", "10.0.0.1"),
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
         ] {
             let head = head("/v1/a", &[("host", "localhost"), (name, value)]);
             let refused = Refusal::Forwarded(HeaderName::from_static(name));
@@ -240,6 +247,14 @@ mod tests {
                 ..guard()
             };
             assert_eq!(remote.check(&head), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_somebody_typed_into_a_browser_is_no_page_of_another() {
+        for site in ["none", "same-origin"] {
+            let typed = head("/v1/a", &[("host", "localhost"), ("sec-fetch-site", site)]);
+            assert_eq!(guard().check(&typed), Ok(()), "{site}");
         }
     }
 

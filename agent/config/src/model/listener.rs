@@ -16,7 +16,7 @@ pub struct Listener {
     pub require_request_header: bool,
     /// `allowed_hosts`: values of `Host` accepted on a loopback listener beside loopback names.
     pub allowed_hosts: Vec<String>,
-    /// `allow_forwarded`: accept requests with `Forwarded`, `X-Forwarded-For` or `Origin`.
+    /// `allow_forwarded`: accept requests with `Forwarded`, `X-Forwarded-For`, `Origin` or a foreign `Sec-Fetch-Site`.
     pub allow_forwarded: bool,
     /// `max_connections`, open at once; further ones wait in the kernel's queue.
     pub max_connections: usize,
