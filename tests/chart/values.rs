@@ -10,8 +10,19 @@ use crate::helm::{Objects, Release};
 
 const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-/// What the injector reads of it is text between two marks, of which it makes nothing.
-const CA: &str = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+/// A real one, for a century: the injector reads it at its start.
+const CA: &str = "\
+-----BEGIN CERTIFICATE-----\n\
+MIIBhTCCASugAwIBAgIUPDTg26zePFp/2eWfOVrUhkjQzmkwCgYIKoZIzj0EAwIw\n\
+FzEVMBMGA1UEAwwMQ0Egb2YgYSB0ZXN0MCAXDTI2MTEyMzE3MDIzMFoYDzIxMjYx\n\
+MDMwMTcwMjMwWjAXMRUwEwYDVQQDDAxDQSBvZiBhIHRlc3QwWTATBgcqhkjOPQIB\n\
+BggqhkjOPQMBBwNCAASCBTP2CZpvKRIxJnsgQo6tSxMg0qnOES7L6cvsCzETNJ9K\n\
++7UuygkoZ0Grl7jr1zfD08q7D+stEsW9eOOwybzuo1MwUTAdBgNVHQ4EFgQUN+gW\n\
+ld7OR999EDh52gOUlQKvOiQwHwYDVR0jBBgwFoAUN+gWld7OR999EDh52gOUlQKv\n\
+OiQwDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiAfZtM3M9qiAdqg\n\
+yMznzjLSs8JaLvd31KXrFgjF55JBywIhAMRb+6/s8QFtoWCJgOdY329qASSbSFFZ\n\
+u68sOBTtSLM4\n\
+-----END CERTIFICATE-----\n";
 
 /// A value other than the default for every key of `values.yaml`.
 pub(crate) fn everything() -> Value {

@@ -127,7 +127,7 @@ fn certificates_to_trust_are_read_at_the_start() {
         (authority.cert.as_str(), None),
         ("# none\n", Some("there is no certificate in it")),
         (&authority.key, Some("there is no certificate in it")),
-        (&broken, Some("")),
+        (&broken, Some("certificate 1 in it cannot be read")),
         (&long, Some("a pod can be given 98304")),
     ] {
         let found = value::authorities(text.to_owned()).err();

@@ -146,9 +146,11 @@ const MOST_AUTHORITIES: usize = 96 << 10;
 pub(super) fn authorities(text: String) -> Result<String, String> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(text.as_bytes()) {
-        certificate
-            .map_err(|error| error.to_string())
-            .and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()))?;
+        let certificate = certificate.map_err(|error| error.to_string())?;
+        let number = roots.len() + 1;
+        roots
+            .add(certificate)
+            .map_err(|_ignored| format!("certificate {number} in it cannot be read"))?;
     }
     if roots.is_empty() {
         return Err("there is no certificate in it".to_owned());
