@@ -56,6 +56,7 @@ fn service_account(token: &ServiceAccountToken) -> Value {
 pub(crate) fn mount(container: &mut Value, name: &str) -> Result<bool, Error> {
     let mounts = array(container, "volumeMounts");
     let text = |mount: &Value, key: &str| mount.get(key).and_then(Value::as_str).map(str::to_owned);
+    let mut is_there = false;
     for mount in mounts.iter() {
         let path = text(mount, "mountPath").unwrap_or_default();
         // Component-wise: `/keyside/.` and `//keyside` are the same folder.
@@ -70,13 +71,16 @@ pub(crate) fn mount(container: &mut Value, name: &str) -> Result<bool, Error> {
                 path,
             });
         }
-        if volume == names::SHARED_VOLUME {
-            return Ok(false);
+        if volume != names::SHARED_VOLUME {
+            return Err(Error::MountTaken {
+                container: name.to_owned(),
+                volume,
+            });
         }
-        return Err(Error::MountTaken {
-            container: name.to_owned(),
-            volume,
-        });
+        is_there = true;
+    }
+    if is_there {
+        return Ok(false);
     }
     mounts.push(json!({
         "name": names::SHARED_VOLUME,

@@ -32,6 +32,15 @@ fn knows_its_container_by_configuration_and_annotations_together() {
 }
 
 #[test]
+fn refuses_a_mount_inside_that_someone_added_later() {
+    let (mut changed, _) = injected(&pod(json!({}), app()));
+    let mounts = &mut changed["spec"]["containers"][0]["volumeMounts"];
+    let mounts = mounts.as_array_mut().unwrap();
+    mounts.push(json!({"name": "v", "mountPath": "/keyside/conf"}));
+    assert!(refused(&changed).contains("at /keyside/conf, inside"));
+}
+
+#[test]
 fn the_status_alone_skips_nothing() {
     let (pod, _) = injected(&pod(
         json!({"status": "injected", "config-hash": "x"}),
