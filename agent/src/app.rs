@@ -6,6 +6,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use keyside_config::model::Config;
@@ -78,6 +79,8 @@ pub(crate) enum Error {
     },
     #[error(transparent)]
     Task(tasks::Error),
+    #[error("asked to end before every sink was filled, which `exit_after_auth` is for")]
+    Unfilled,
 }
 
 impl Error {
@@ -159,9 +162,20 @@ impl App {
         }
         proxy.spawn(&mut tasks, &shutdown);
         tasks.spawn("reload", reload.run(shutdown.clone()));
-        let watched = shutdown.clone();
+        let up = Arc::new(AtomicBool::new(false));
+        let (watched, seen) = (shutdown.clone(), Arc::clone(&up));
         tasks.spawn("readiness", async move {
-            watch_start(&readiness, exit_after_auth, &trigger, &watched).await;
+            if is_up(&readiness, &watched).await {
+                seen.store(true, Ordering::Relaxed);
+                if exit_after_auth {
+                    tracing::info!(
+                        event = "exit_after_auth",
+                        "the sinks are filled; nothing is left to do"
+                    );
+                    trigger.request();
+                }
+            }
+            watched.requested().await;
         });
         let end = tasks.run(&shutdown, DRAIN).await.map_err(Error::Task);
         drop(pid_file);
@@ -173,27 +187,22 @@ impl App {
             );
         }
         tracing::info!(event = "stopped");
+        if exit_after_auth && !up.load(Ordering::Relaxed) {
+            return end.and(Err(Error::Unfilled));
+        }
         end
     }
 }
 
-/// Says when every part is up, which is also all that `exit_after_auth` waits for.
-async fn watch_start(
-    readiness: &Readiness,
-    exit_after_auth: bool,
-    trigger: &Trigger,
-    shutdown: &Shutdown,
-) {
+/// Says when every part is up, which is also all that `exit_after_auth` waits for; `false` where the end comes first.
+async fn is_up(readiness: &Readiness, shutdown: &Shutdown) -> bool {
     tokio::select! {
-        () = readiness.ready() => tracing::info!(event = "started", "every part is up"),
-        () = shutdown.requested() => return,
+        // Parts that are dropped at the end are no longer waited for, yet they have not come up.
+        biased;
+        () = shutdown.requested() => false,
+        () = readiness.ready() => {
+            tracing::info!(event = "started", "every part is up");
+            true
+        }
     }
-    if exit_after_auth {
-        tracing::info!(
-            event = "exit_after_auth",
-            "the sinks are filled; nothing is left to do"
-        );
-        trigger.request();
-    }
-    shutdown.requested().await;
 }

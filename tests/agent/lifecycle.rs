@@ -116,6 +116,26 @@ fn exit_after_auth_waits_until_the_sink_is_filled_and_exits_0() -> anyhow::Resul
 }
 
 #[test]
+fn a_signal_before_the_sink_is_filled_is_neither_a_start_nor_a_success() -> anyhow::Result<()> {
+    let world = World::new()?;
+    let mut config = world.config();
+    config["exit_after_auth"] = json!(true);
+    let late = world.path("late").join("token");
+    config["auto_auth"]["sink"][0]["config"]["path"] = json!(late);
+    let mut agent = world.agent(&config)?;
+    agent.child.wait_for_event("sink_failed")?;
+    agent.child.signal(Signal::TERM)?;
+    assert_eq!(agent.child.wait(PROMPT)?.code(), Some(1));
+    let failed = agent.child.wait_for_event("failed")?;
+    assert!(
+        failed["error"].to_string().contains("exit_after_auth"),
+        "{failed}"
+    );
+    assert!(agent.child.events("started").is_empty());
+    Ok(())
+}
+
+#[test]
 fn a_login_that_must_succeed_ends_the_process_with_1() -> anyhow::Result<()> {
     let world = World::new()?;
     let mut config = world.config();
