@@ -96,6 +96,8 @@ struct Shared {
     earlier: Notify,
     calls: TaskTracker,
     max_body: usize,
+    requests: body::Room,
+    answers: body::Room,
     metrics: Metrics,
 }
 
@@ -141,6 +143,8 @@ impl Cache {
             earlier: Notify::new(),
             calls: TaskTracker::new(),
             max_body: config.max_body,
+            requests: room(config),
+            answers: room(config),
             metrics,
         }))
     }
@@ -155,6 +159,11 @@ impl Cache {
 
     pub(crate) fn max_body(&self) -> usize {
         self.0.max_body
+    }
+
+    /// For the bodies of requests.
+    pub(crate) fn room(&self) -> &body::Room {
+        &self.0.requests
     }
 
     /// Whether a token is known to be good for a limited number of uses.
@@ -296,6 +305,12 @@ impl Cache {
         }
         result
     }
+}
+
+/// What is being read takes as much as what is kept: one half are requests, and one half answers, so that clients
+/// that send slowly keep no answer out.
+fn room(config: &model::Cache) -> body::Room {
+    body::Room::new((config.max_bytes / 2).max(config.max_body))
 }
 
 fn serve(kept: &Kept, decision: Decision) -> Served {

@@ -53,6 +53,9 @@ const X_KEYSIDE_CACHE: HeaderName = HeaderName::from_static("x-keyside-cache");
 const FIRST_LOGIN: Duration = Duration::from_secs(2);
 /// When to come back where that was not enough.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// The largest request to revoke something: a token, an accessor or a lease. It must be read, however little room
+/// there is.
+const REVOCATION_LIMIT: usize = 64 << 10;
 /// What anybody may ask without a token, so that nobody waits for a login to learn that Vault is sealed.
 const OPEN: [&str; 4] = ["sys/health", "sys/init", "sys/leader", "sys/seal-status"];
 
@@ -225,11 +228,11 @@ impl Proxy {
             Ok(identity) => identity,
             Err(skip) => return self.stream(passing.head, body, skip).await,
         };
-        let bytes = match body::read(body, cache.max_body())
+        let (bytes, _held) = match body::read(body, cache.max_body(), Some(cache.room()))
             .await
             .map_err(Error::Body)?
         {
-            Read::Whole(bytes) => bytes,
+            Read::Whole(bytes, held) => (bytes, held),
             Read::Beyond(body) => {
                 return self.stream(passing.head, body, Skip::RequestTooLarge).await;
             }
@@ -269,8 +272,9 @@ impl Proxy {
     /// Sends a revocation in a task of its own: what Vault has revoked must end here too, also where the client
     /// hangs up before the answer.
     async fn revoke(&self, cache: &Cache, passing: Passing, body: Body) -> Result<Served, Error> {
-        let limit = cache.max_body();
-        let Read::Whole(bytes) = body::read(body, limit).await.map_err(Error::Body)? else {
+        let limit = REVOCATION_LIMIT;
+        let Read::Whole(bytes, _) = body::read(body, limit, None).await.map_err(Error::Body)?
+        else {
             return Err(Error::BodyTooLarge { limit });
         };
         let request = revocation::Request {

@@ -311,6 +311,46 @@ fn large_bodies_stream_both_ways() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Each is within the limit on one body; all of them together would be eight times what the cache may take.
+#[test]
+fn many_slow_uploads_take_no_more_than_the_cache_may() -> anyhow::Result<()> {
+    const BODY: usize = 1 << 20;
+    const UPLOADS: usize = 32;
+    let world = World::new()?;
+    let mut config = world.config();
+    config["cache"] = json!({ "max_bytes": "4MiB" });
+    let mut agent = world.agent(&config)?;
+    agent.child.wait_for_event("started")?;
+    world.tap.rule(|_| answer("{}"));
+    let address = agent.child.listening("tcp")?;
+    let head = format!(
+        "POST /v1/transit/encrypt/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: {BODY}\r\n\r\n"
+    );
+    let part = vec![b'x'; BODY - 1];
+    let mut uploads = Vec::new();
+    for _ in 0..UPLOADS {
+        let mut stream = TcpStream::connect(&address)?;
+        stream.set_write_timeout(Some(poll::LIMIT))?;
+        stream.set_read_timeout(Some(poll::LIMIT))?;
+        stream.write_all(head.as_bytes())?;
+        stream.write_all(&part)?;
+        uploads.push(stream);
+    }
+    // What was sent before this has been read before this is answered, or nearly so.
+    agent.proxy()?.get("/v1/sys/health")?;
+    let mut streamed = 0;
+    for mut stream in uploads {
+        stream.write_all(b"x")?;
+        let mut answer = [0; 4096];
+        let length = stream.read(&mut answer)?;
+        let answer = String::from_utf8_lossy(answer.get(..length).unwrap_or_default());
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        streamed += usize::from(answer.contains("skip-request-too-large"));
+    }
+    assert!(streamed > UPLOADS / 2, "{streamed}");
+    Ok(())
+}
+
 #[test]
 fn a_unix_socket_has_the_configured_mode_and_takes_a_dead_ones_place() -> anyhow::Result<()> {
     let world = World::new()?;

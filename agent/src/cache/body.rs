@@ -4,7 +4,9 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Frame, SizeHint};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::vault::Body;
 
@@ -13,9 +15,39 @@ pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// A body, read as far as the limit allows.
 pub(crate) enum Read {
-    Whole(Bytes),
-    /// It is longer than the limit: what was read, and all that comes after it.
+    Whole(Bytes, Held),
+    /// It is longer than the limit, or there is no room for it: what was read, and all that comes after it.
     Beyond(Body),
+}
+
+/// What the bodies of all requests together may take while they are read and asked with. Without it, the limit on one
+/// body times the limit on connections would be many times what the agent is given.
+#[derive(Clone, Debug)]
+pub(crate) struct Room(Arc<Semaphore>);
+
+/// A body's part of the room, given back when this is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Held(Option<OwnedSemaphorePermit>);
+
+impl Room {
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))))
+    }
+
+    /// Takes more of the room, or says that there is none.
+    fn take(&self, held: &mut Held, bytes: usize) -> bool {
+        let Ok(bytes) = u32::try_from(bytes) else {
+            return false;
+        };
+        let Ok(more) = Arc::clone(&self.0).try_acquire_many_owned(bytes) else {
+            return false;
+        };
+        match &mut held.0 {
+            Some(held) => held.merge(more),
+            none => *none = Some(more),
+        }
+        true
+    }
 }
 
 pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
@@ -24,8 +56,10 @@ pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
         .boxed_unsync()
 }
 
-/// Reads at most `limit` bytes, and one frame beyond them. Trailers are dropped: Vault sends none.
-pub(crate) async fn read(mut body: Body, limit: usize) -> Result<Read, Cause> {
+/// Reads at most `limit` bytes, as long as there is room, and one frame beyond them. Trailers are dropped: Vault sends
+/// none.
+pub(crate) async fn read(mut body: Body, limit: usize, room: Option<&Room>) -> Result<Read, Cause> {
+    let mut held = Held::default();
     let expected = body
         .size_hint()
         .exact()
@@ -35,15 +69,16 @@ pub(crate) async fn read(mut body: Body, limit: usize) -> Result<Read, Cause> {
         let Ok(data) = frame?.into_data() else {
             continue;
         };
-        if bytes.is_empty() && body.is_end_stream() && data.len() <= limit {
-            return Ok(Read::Whole(data));
+        let fits = room.is_none_or(|room| room.take(&mut held, data.len()));
+        if fits && bytes.is_empty() && body.is_end_stream() && data.len() <= limit {
+            return Ok(Read::Whole(data, held));
         }
         bytes.extend_from_slice(&data);
-        if bytes.len() > limit {
+        if !fits || bytes.len() > limit {
             return Ok(Read::Beyond(after(bytes.freeze(), body)));
         }
     }
-    Ok(Read::Whole(bytes.freeze()))
+    Ok(Read::Whole(bytes.freeze(), held))
 }
 
 fn after(first: Bytes, rest: Body) -> Body {
@@ -97,13 +132,26 @@ mod tests {
     #[tokio::test]
     async fn what_is_over_the_limit_comes_out_whole() {
         for (limit, whole) in [(5, true), (4, false), (0, false)] {
-            match read(full("hello"), limit).await.unwrap() {
-                Read::Whole(bytes) => assert!(whole && bytes == "hello", "{limit}"),
-                Read::Beyond(body) => {
-                    assert!(!whole, "{limit}");
-                    assert_eq!(body.size_hint().exact(), Some(5));
-                    assert_eq!(body.collect().await.unwrap().to_bytes(), "hello");
-                }
+            check(read(full("hello"), limit, None).await.unwrap(), whole).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_has_no_room_comes_out_whole_and_room_comes_back() {
+        let room = Room::new(7);
+        let first = read(full("hello"), 9, Some(&room)).await.unwrap();
+        check(read(full("hello"), 9, Some(&room)).await.unwrap(), false).await;
+        drop(first);
+        check(read(full("hello"), 9, Some(&room)).await.unwrap(), true).await;
+    }
+
+    async fn check(read: Read, whole: bool) {
+        match read {
+            Read::Whole(bytes, _) => assert!(whole && bytes == "hello"),
+            Read::Beyond(body) => {
+                assert!(!whole);
+                assert_eq!(body.size_hint().exact(), Some(5));
+                assert_eq!(body.collect().await.unwrap().to_bytes(), "hello");
             }
         }
     }

@@ -51,14 +51,16 @@ impl Call {
         if let Err(skip) = policy::head(head.status, &head.headers, limit) {
             return passed(Response::from_parts(head, body), skip);
         }
-        let bytes = match tokio::time::timeout(BODY_TIME, body::read(body, limit)).await {
-            Err(_elapsed) => return Outcome::Failed(Error::Slow(BODY_TIME)),
-            Ok(Err(source)) => return Outcome::Failed(Error::Body(source)),
-            Ok(Ok(body::Read::Beyond(body))) => {
-                return passed(Response::from_parts(head, body), Skip::TooLarge);
-            }
-            Ok(Ok(body::Read::Whole(bytes))) => bytes,
-        };
+        let room = Some(&self.cache.0.answers);
+        let (bytes, _room) =
+            match tokio::time::timeout(BODY_TIME, body::read(body, limit, room)).await {
+                Err(_elapsed) => return Outcome::Failed(Error::Slow(BODY_TIME)),
+                Ok(Err(source)) => return Outcome::Failed(Error::Body(source)),
+                Ok(Ok(body::Read::Beyond(body))) => {
+                    return passed(Response::from_parts(head, body), Skip::TooLarge);
+                }
+                Ok(Ok(body::Read::Whole(bytes, room))) => (bytes, room),
+            };
         let kept = policy::content(&bytes).and_then(|made| self.keep(&head.headers, &bytes, made));
         match kept {
             Ok(kept) => Outcome::Kept(kept),

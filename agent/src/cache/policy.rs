@@ -49,13 +49,13 @@ pub(crate) enum Skip {
     Anonymous,
     /// The asking token may be used a limited number of times.
     LimitedAsker,
-    /// The request's body is over the limit.
+    /// The request's body is over the limit, or all that are being read are.
     RequestTooLarge,
     /// The answer is an error, a redirect, or empty.
     Status,
     /// The answer is no plain JSON.
     NotJson,
-    /// The answer is over the limit.
+    /// The answer is over the limit, or all that are being read are.
     TooLarge,
     /// The answer could not be read as one of Vault's.
     NotVault,

@@ -57,9 +57,12 @@ impl Proxy {
             return Err(Error::Method("POST, PUT"));
         }
         let cache = self.cache.as_ref().ok_or(Error::NoCache)?;
-        match body::read(body, CLEAR_LIMIT).await.map_err(Error::Body)? {
+        match body::read(body, CLEAR_LIMIT, None)
+            .await
+            .map_err(Error::Body)?
+        {
             Read::Beyond(_) => Err(Error::BodyTooLarge { limit: CLEAR_LIMIT }),
-            Read::Whole(bytes) => {
+            Read::Whole(bytes, _) => {
                 cache.clear(&clear::read(&bytes)?);
                 Ok(Response::new(body::full("")))
             }
