@@ -12,16 +12,7 @@ ARG RUST_VERSION=1.95
 FROM rust:${RUST_VERSION}-bookworm AS build
 WORKDIR /src
 COPY . .
-# `crt-static` must not reach procedural macros, so the target is always named. One package at a time: cargo unites
-# the features of what it builds together, and the agent would grow by what only the injector needs.
-RUN set -eu; \
-    target=$(rustc -vV | sed -n 's/^host: //p'); \
-    export RUSTFLAGS='-C target-feature=+crt-static'; \
-    mkdir /out; \
-    for package in keyside-agent keyside-injector; do \
-      cargo build --release --locked --target "$target" --package "$package"; \
-      cp "target/$target/release/$package" /out/; \
-    done
+RUN cargo xtask release && mkdir /out && cp target/*/release/keyside-agent target/*/release/keyside-injector /out/
 
 FROM scratch AS agent
 ARG VERSION=0.1.0

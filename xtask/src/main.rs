@@ -1,4 +1,4 @@
-//! The repository's own commands: `cargo xtask demo`, `test`, `render`, `tools`.
+//! The repository's own commands: `cargo xtask demo`, `test`, `release`, `render`, `tools`.
 
 mod console;
 mod demo;
@@ -17,6 +17,7 @@ Usage: cargo xtask <command>
 
   demo     an annotated pod goes in, a live token and a cached credential come out: on real parts
   test     format, lint and test everything, on real parts
+  release  build both binaries as they are released: static, stripped, small
   render   render manifests/ from the chart
   tools    install the real parts into .tools (the other commands do so, too)
 ";
@@ -47,6 +48,7 @@ fn run() -> anyhow::Result<()> {
             Ok(())
         }
         "demo" => demo::run(),
+        "release" => release::run(),
         "render" => render::run(),
         "test" => test::run(),
         "tools" => tools::install(),

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::Context as _;
 use keyside_harness::tools;
 
-use crate::shell;
+use crate::{console, shell};
 
 /// A built binary.
 pub(crate) struct Binary {
@@ -20,7 +20,7 @@ pub(crate) struct Binary {
 pub(crate) fn build(package: &str) -> anyhow::Result<Binary> {
     let root = tools::root()?;
     let host = host()?;
-    let config = format!("target.{host}.rustflags=[\"-C\",\"target-feature=+crt-static\"]");
+    let config = format!("target.{host}.rustflags={:?}", flags());
     let mut command = shell::cargo(["build", "--release", "--locked"])?;
     command.args(["--package", package, "--target", &host, "--config", &config]);
     command.arg("--target-dir").arg(root.join("target"));
@@ -43,6 +43,32 @@ pub(crate) fn build(package: &str) -> anyhow::Result<Binary> {
         .len();
     check(&path)?;
     Ok(Binary { path, bytes })
+}
+
+/// Builds both, each in its turn, and says where they are and how large.
+pub(crate) fn run() -> anyhow::Result<()> {
+    for package in ["keyside-agent", "keyside-injector"] {
+        let Binary { path, bytes } = build(package)?;
+        console::text(&format!("{}: {bytes} bytes\n", path.display()));
+    }
+    Ok(())
+}
+
+/// Static, and with the addresses that the start has to relocate packed into a bitmap: a position-independent agent
+/// is 3 % smaller so. Static programs relocate themselves, and glibc reads that bitmap from 2.36 on.
+fn flags() -> Vec<&'static str> {
+    let mut flags = vec!["-C", "target-feature=+crt-static"];
+    let libc = shell::output(Command::new("getconf").arg("GNU_LIBC_VERSION"));
+    if libc.is_ok_and(|text| glibc(&text) >= Some((2, 36))) {
+        flags.extend(["-C", "link-arg=-Wl,-z,pack-relative-relocs"]);
+    }
+    flags
+}
+
+/// The version in what `getconf GNU_LIBC_VERSION` prints: `glibc 2.36`.
+fn glibc(text: &str) -> Option<(u32, u32)> {
+    let (major, minor) = text.trim().strip_prefix("glibc ")?.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
 fn host() -> anyhow::Result<String> {
@@ -109,6 +135,13 @@ impl Elf<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_version_of_glibc_is_read_as_numbers() {
+        assert_eq!(glibc("glibc 2.36\n"), Some((2, 36)));
+        assert!(glibc("glibc 2.9") < Some((2, 36)));
+        assert_eq!(glibc("undefined"), None);
+    }
 
     #[test]
     fn a_test_binary_is_neither_static_nor_stripped() {

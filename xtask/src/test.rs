@@ -46,16 +46,11 @@ fn steps() -> anyhow::Result<Vec<(&'static str, Command)>> {
             "tests",
             shell::cargo(["nextest", "run", "--workspace", "--profile", profile])?,
         ));
-        // Nextest leaves the examples in documentation out.
-        steps.push((
-            "documentation tests",
-            shell::cargo(["test", "--workspace", "--doc", "--quiet"])?,
-        ));
     } else {
         console::note("cargo-nextest is not here, so `cargo test` runs the tests.");
         steps.push((
             "tests",
-            shell::cargo(["test", "--workspace", "--no-fail-fast"])?,
+            shell::cargo(["test", "--workspace", "--all-targets", "--no-fail-fast"])?,
         ));
     }
     if shell::succeeds(&mut shell::cargo(["deny", "--version"])?) {
@@ -107,6 +102,10 @@ fn summarize(results: &[Outcome]) -> anyhow::Result<()> {
         .iter()
         .filter(|outcome| outcome.result.is_err())
         .count();
+    console::text(&format!(
+        "\nsteps: {} passed, {failed} failed\n",
+        results.len() - failed
+    ));
     anyhow::ensure!(failed == 0, "{failed} of {} steps failed", results.len());
     Ok(())
 }
