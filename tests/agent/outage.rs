@@ -56,7 +56,11 @@ fn a_sealed_vault_is_not_pressed_and_retry_after_is_kept() -> anyhow::Result<()>
     let busy = Action::fail_with(StatusCode::SERVICE_UNAVAILABLE, header::RETRY_AFTER, "3");
     world.tap.on(Method::POST, LOGIN, busy);
     let mut agent = world.agent(&world.config())?;
-    agent.child.wait_for_event("outage_began")?;
+    let began = agent.child.wait_for_event("outage_began")?;
+    assert!(
+        began.get("token_valid_seconds").is_none(),
+        "there is no token: {began}"
+    );
     poll::throughout("silence", Duration::from_millis(2500), || {
         let logins = world.tap.count(&Method::POST, LOGIN);
         anyhow::ensure!(logins == 1, "{logins} logins");
@@ -66,5 +70,30 @@ fn a_sealed_vault_is_not_pressed_and_retry_after_is_kept() -> anyhow::Result<()>
     agent.child.wait_for_event("started")?;
     agent.child.wait_for_event("outage_over")?;
     assert_eq!(world.tap.count(&Method::POST, LOGIN), 2);
+    Ok(())
+}
+
+#[test]
+fn a_token_that_ends_in_an_outage_is_told_once() -> anyhow::Result<()> {
+    let role = Role {
+        name: ROLE,
+        ttl: 3,
+        ..Role::default()
+    };
+    let world = World::with(Options::default(), &role)?;
+    let mut agent = world.started()?;
+    world
+        .tap
+        .rule(|_any| Action::fail(StatusCode::SERVICE_UNAVAILABLE));
+    agent.child.wait_for_event("token_ended")?;
+    let tried = world.tap.count(&Method::POST, LOGIN);
+    poll::until("another login that failed", poll::LIMIT, || {
+        let logins = world.tap.count(&Method::POST, LOGIN);
+        anyhow::ensure!(logins > tried + 1, "{logins} logins");
+        anyhow::Ok(())
+    })?;
+    assert_eq!(agent.child.events("token_ended").len(), 1);
+    world.tap.heal();
+    agent.child.wait_for_event("replaced")?;
     Ok(())
 }

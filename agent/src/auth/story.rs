@@ -5,7 +5,7 @@
 use std::error::Error;
 
 use keyside_lifecycle::error::chain;
-use tokio::time::{Duration, Instant};
+use tokio::time::Instant;
 
 use super::machine::{Failure, Grant};
 use crate::token::Live;
@@ -16,6 +16,8 @@ pub(super) struct Story {
     outage: Option<Instant>,
     /// The failure that the last attempt ended with.
     failing: Option<Kind>,
+    /// Whether the end of the token in hand has been told.
+    ended: bool,
     accessor: String,
 }
 
@@ -67,12 +69,7 @@ impl Story {
     ) {
         let error = chain(error);
         if self.is_news(failure) {
-            tracing::warn!(
-                event = "login_failed",
-                error,
-                hint,
-                "the login failed; it will be tried again"
-            );
+            tracing::warn!(event = "login_failed", error, hint, "the login failed");
         } else {
             tracing::debug!(event = "login_failed", error, "the login failed again");
         }
@@ -114,20 +111,28 @@ impl Story {
     }
 
     fn away(&mut self, failure: Failure, ends: Option<Instant>, now: Instant) {
-        if !matches!(failure, Failure::Away { .. }) || self.outage.is_some() {
-            return;
+        if matches!(failure, Failure::Away { .. }) && self.outage.is_none() {
+            self.outage = Some(now);
+            let valid = ends.map(|ends| ends.saturating_duration_since(now).as_secs());
+            tracing::warn!(
+                event = "outage_began",
+                token_valid_seconds = valid,
+                "Vault is away; it is asked again and again, and nothing is dropped"
+            );
         }
-        self.outage = Some(now);
-        let valid = ends.map_or(Duration::ZERO, |ends| ends.saturating_duration_since(now));
-        tracing::warn!(
-            event = "outage_began",
-            token_valid_seconds = valid.as_secs(),
-            "Vault is away; the token is kept"
-        );
+        let ended = ends.is_some_and(|ends| ends <= now);
+        if ended && !std::mem::replace(&mut self.ended, true) {
+            tracing::warn!(
+                event = "token_ended",
+                accessor = self.accessor,
+                "the token has ended, and there is no other yet"
+            );
+        }
     }
 
     fn over(&mut self, now: Instant) {
         self.failing = None;
+        self.ended = false;
         if let Some(began) = self.outage.take() {
             let seconds = now.saturating_duration_since(began).as_secs();
             tracing::info!(event = "outage_over", seconds, "Vault is back");
