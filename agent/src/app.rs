@@ -103,6 +103,12 @@ impl App {
         let gate = vault::gate::Metrics::new(&registry).map_err(Error::metrics)?;
         let gate = vault::gate::Gate::new(&config.limits, gate);
         let client = vault::client::Client::new(&config.vault, gate).map_err(Error::Vault)?;
+        // The environment outdoes the files, so the server may be another than the reader of these expects.
+        tracing::info!(
+            event = "starting",
+            version = env!("CARGO_PKG_VERSION"),
+            vault = client.target()
+        );
         let auto_auth = config
             .auto_auth
             .as_ref()

@@ -154,6 +154,19 @@ fn a_login_that_must_succeed_ends_the_process_with_1() -> anyhow::Result<()> {
 }
 
 #[test]
+fn the_first_line_tells_version_and_server() -> anyhow::Result<()> {
+    let world = World::new()?;
+    let config = world.config();
+    let mut agent = world.agent(&config)?;
+    let starting = agent.child.wait_for_event("starting")?;
+    assert_eq!(starting["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(starting["vault"], config["vault"]["address"]);
+    let first = agent.child.lines().into_iter().next().context("no line")?;
+    assert!(first.contains("\"starting\""), "{first}");
+    Ok(())
+}
+
+#[test]
 fn the_pid_file_is_there_while_the_agent_is() -> anyhow::Result<()> {
     let world = World::new()?;
     let pid_file = world.path("agent.pid");

@@ -174,6 +174,11 @@ impl Client {
         request.body(body).map_err(Error::Request)
     }
 
+    /// The server's address, for people to read.
+    pub(crate) fn target(&self) -> &str {
+        &self.0.target
+    }
+
     async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, Error> {
         tokio::time::timeout(self.0.timeout, self.0.pool.request(request))
             .await
