@@ -230,6 +230,7 @@ impl Task {
         self.metrics.login(metrics::result(failure));
         let hint = match &error {
             Error::Vault { source, .. } if is_about_audience(source) => self.method.hint(),
+            Error::Vault { source, .. } => source.hint().map(str::to_owned),
             _ => None,
         };
         self.story

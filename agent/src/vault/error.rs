@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use keyside_lifecycle::error::chain;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -79,6 +80,21 @@ impl Error {
             }
         }
     }
+
+    /// What to look at, where the cause alone says too little to whoever meets it for the first time.
+    pub(crate) fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Connect { source, .. } if chain(&**source).contains("UnknownIssuer") => Some(
+                "the server's certificate comes from no CA that is trusted here: `vault.ca_cert` names one",
+            ),
+            Self::Status { status, errors, .. }
+                if *status == StatusCode::BAD_REQUEST && errors.is_empty() =>
+            {
+                Some("so answers a server that expects https: see `vault.address`")
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Besides 5xx: 408, 429 (quota, standby), 412 (a node behind on replication), and redirects, which a standby sends
@@ -122,6 +138,34 @@ mod tests {
                 retry_after: None,
             };
             assert_eq!(error.retry(), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_hint_is_given_where_the_cause_says_too_little() {
+        let connect = |cause: &str| Error::Connect {
+            target: "https://vault.test:8200".to_owned(),
+            source: cause.into(),
+        };
+        let refused = |errors| Error::Status {
+            path: "auth/jwt/login".to_owned(),
+            status: StatusCode::BAD_REQUEST,
+            errors,
+            retry_after: None,
+        };
+        for (error, expected) in [
+            (
+                connect("invalid peer certificate: UnknownIssuer"),
+                Some("vault.ca_cert"),
+            ),
+            (connect("connection refused"), None),
+            (refused(Vec::new()), Some("vault.address")),
+            (refused(vec!["missing role".to_owned()]), None),
+        ] {
+            let hint = error.hint();
+            assert_eq!(hint.is_some(), expected.is_some(), "{error}: {hint:?}");
+            let said = hint.unwrap_or_default();
+            assert!(said.contains(expected.unwrap_or_default()), "{said}");
         }
     }
 

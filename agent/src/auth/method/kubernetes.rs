@@ -35,9 +35,10 @@ impl Kubernetes {
         let token = read(&self.path).ok()?;
         let audience = audience(&token)?;
         Some(format!(
-            "the service-account token is for {audience}: `audience` of the role {role:?} must name that or be empty \
-             (the annotation keyside.dev/audience sets the token's), and a token that is not for the API server needs \
-             a Vault with a `token_reviewer_jwt` of its own, or the jwt method at this mount",
+            "if the method is mounted there: the service-account token is for {audience}, `audience` of the role \
+             {role:?} must name that or be empty (the annotation keyside.dev/audience sets the token's), and a token \
+             that is not for the API server needs a Vault with a `token_reviewer_jwt` of its own, or the jwt method at \
+             this mount",
             role = self.role,
         ))
     }
