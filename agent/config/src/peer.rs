@@ -145,9 +145,25 @@ pub(crate) fn nearest_of<'k>(key: &str, known: impl Iterator<Item = &'k str>) ->
         return None;
     }
     let key = key.to_ascii_lowercase();
-    let rated = known.map(|known| (distance(&key, known), known));
+    let rated = known.map(|known| {
+        if swapped(&key, known) {
+            (1, known)
+        } else {
+            (distance(&key, known), known)
+        }
+    });
     let (distance, known) = rated.min_by_key(|(distance, _)| *distance)?;
     (distance * 3 <= known.len().max(3)).then_some(known)
+}
+
+/// Whether two neighbouring letters changed places: one slip of the fingers, though two letters differ.
+fn swapped(a: &str, b: &str) -> bool {
+    let pairs = a.bytes().zip(b.bytes()).enumerate();
+    let differ: Vec<_> = pairs.filter(|(_, (left, right))| left != right).collect();
+    let &[(first, one), (second, other)] = differ.as_slice() else {
+        return false;
+    };
+    a.len() == b.len() && second == first + 1 && one == (other.1, other.0)
 }
 
 /// Levenshtein's: letters to change, add or remove.
@@ -182,6 +198,9 @@ mod tests {
         check("Address", Some("address"));
         check("ca_crt", Some("ca_cert"));
         check("rle", Some("role"));
+        check("mdoe", Some("mode"));
+        check("moed", Some("mode"));
+        check("emod", None);
         check("x", None);
         check("telemetry", None);
         check("", None);
