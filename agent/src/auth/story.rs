@@ -69,7 +69,12 @@ impl Story {
     ) {
         let error = chain(error);
         if self.is_news(failure) {
-            tracing::warn!(event = "login_failed", error, hint, "the login failed");
+            tracing::warn!(
+                event = "login_failed",
+                error,
+                hint,
+                "the login failed; it is tried again unless exit_on_err is set"
+            );
         } else {
             tracing::debug!(event = "login_failed", error, "the login failed again");
         }
