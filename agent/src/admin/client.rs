@@ -21,7 +21,7 @@ const ANSWER_LIMIT: usize = 1 << 20;
 /// Why the running agent gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("no agent answers at {}", socket.display())]
+    #[error("no agent answers at {}; it listens there only with an `admin` block", socket.display())]
     Connect {
         socket: PathBuf,
         #[source]
