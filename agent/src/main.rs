@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Request;
+use http::{Request, StatusCode};
 use http_body_util::Full;
 use keyside_config::model::{Config, LogFormat, LogLevel};
 use keyside_lifecycle::error;
@@ -137,9 +137,12 @@ fn ask(socket: &Socket, request: Request<Full<Bytes>>) -> ExitCode {
     };
     match runtime.block_on(admin::client::ask(&path, request)) {
         Ok((status, text)) if status.is_success() => say(text.trim_end()),
-        Ok((_unsuccessful, text)) => {
+        Ok((status, text)) => {
             say(text.trim_end());
-            ExitCode::FAILURE
+            match status {
+                StatusCode::BAD_REQUEST => ExitCode::from(USAGE),
+                _ => ExitCode::FAILURE,
+            }
         }
         Err(error) => fail(&error),
     }

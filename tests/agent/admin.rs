@@ -349,3 +349,17 @@ fn metrics(agent: &Agent) -> anyhow::Result<HashMap<String, f64>> {
     }
     Ok(samples)
 }
+
+#[test]
+fn a_mistake_in_what_to_clear_is_told_apart_from_a_failure() -> anyhow::Result<()> {
+    let world = World::new()?;
+    let agent = world.started()?;
+    for arguments in [
+        &["cache-clear", "-type=leases"][..],
+        &["cache-clear", "-type=lease"],
+    ] {
+        let (status, said) = agent.ask(arguments)?;
+        assert_eq!(status, 64, "{arguments:?}: {said}");
+    }
+    Ok(())
+}
