@@ -26,7 +26,7 @@ pub(crate) enum Error {
     Clear(#[from] clear::Error),
     #[error(transparent)]
     Revocation(#[from] revocation::Unreadable),
-    #[error("no such path here: /v1/ leads to Vault")]
+    #[error("no such path here: /v1/ leads to Vault, but not on a `metrics_only` listener")]
     NotFound,
     #[error("use {0}")]
     Method(&'static str),
