@@ -1,21 +1,25 @@
 //! The log's account of the credential: each turn of its life one line, and none of them shows the token.
 //!
-//! Invariant: a failure that goes on is told once at `warn`; its repeats are `debug`, and its end is `info`.
+//! Invariant: a failure that goes on is told at `warn` when it begins and every [`REMINDER`] from then on; its other
+//! repeats are `debug`, and its end is `info`.
 
 use std::error::Error;
 
 use keyside_lifecycle::error::chain;
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 
 use super::machine::{Failure, Grant};
 use crate::token::Live;
+
+/// Often enough for whoever looks at the last hour, and seldom enough to be read.
+const REMINDER: Duration = Duration::from_mins(15);
 
 #[derive(Default)]
 pub(super) struct Story {
     /// Since when Vault has been away.
     outage: Option<Instant>,
-    /// The failure that the last attempt ended with.
-    failing: Option<Kind>,
+    /// The failure that the last attempt ended with, and when it was last told.
+    failing: Option<(Kind, Instant)>,
     /// Whether the end of the token in hand has been told.
     ended: bool,
     accessor: String,
@@ -68,7 +72,7 @@ impl Story {
         now: Instant,
     ) {
         let error = chain(error);
-        if self.is_news(failure) {
+        if self.is_news(failure, now) {
             tracing::warn!(
                 event = "login_failed",
                 error,
@@ -89,7 +93,7 @@ impl Story {
         now: Instant,
     ) {
         let error = chain(error);
-        let news = self.is_news(failure);
+        let news = self.is_news(failure, now);
         if failure == Failure::Refused {
             let accessor = &self.accessor;
             tracing::warn!(
@@ -110,9 +114,15 @@ impl Story {
         self.away(failure, ends, now);
     }
 
-    fn is_news(&mut self, failure: Failure) -> bool {
+    fn is_news(&mut self, failure: Failure, now: Instant) -> bool {
         let kind = std::mem::discriminant(&failure);
-        self.failing.replace(kind) != Some(kind)
+        let told = self
+            .failing
+            .is_some_and(|(last, told)| last == kind && now < told + REMINDER);
+        if !told {
+            self.failing = Some((kind, now));
+        }
+        !told
     }
 
     fn away(&mut self, failure: Failure, ends: Option<Instant>, now: Instant) {
@@ -142,5 +152,31 @@ impl Story {
             let seconds = now.saturating_duration_since(began).as_secs();
             tracing::info!(event = "outage_over", seconds, "Vault is back");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_that_goes_on_is_news_once_and_again_after_a_while() {
+        let mut story = Story::default();
+        let began = Instant::now();
+        let away = Failure::Away { after: None };
+        for (seconds, failure, expected) in [
+            (0, Failure::Refused, true),
+            (1, Failure::Refused, false),
+            (2, away, true),
+            (3, away, false),
+            (901, away, false),
+            (902, away, true),
+            (903, away, false),
+        ] {
+            let now = began + Duration::from_secs(seconds);
+            assert_eq!(story.is_news(failure, now), expected, "{seconds}");
+        }
+        story.over(began);
+        assert!(story.is_news(away, began + Duration::from_secs(904)));
     }
 }
