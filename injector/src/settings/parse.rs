@@ -15,7 +15,7 @@ pub(super) fn read(
 ) -> Result<Verb, Error> {
     let mut words = Words::default();
     words.environment(environment);
-    let (verb, arguments) = words.verb(arguments);
+    let (verb, arguments) = verb(arguments)?;
     let rest = words.arguments(verb, arguments);
     if words.shows_help && verb != Name::Inject {
         return Ok(Verb::Help);
@@ -30,6 +30,22 @@ pub(super) fn read(
     } else {
         Err(Error(words.mistakes))
     }
+}
+
+/// Where the command is unknown, so is what its flags mean: nothing else is worth telling then.
+fn verb(mut arguments: VecDeque<OsString>) -> Result<(Name, VecDeque<OsString>), Error> {
+    let name = match arguments.front().and_then(|first| first.to_str()) {
+        Some("serve") => Name::Serve,
+        Some("inject") => Name::Inject,
+        Some("version" | "--version") => Name::Version,
+        Some(other) if !other.starts_with('-') => {
+            let unknown = "no such command; write serve, inject, version or --help";
+            return Err(Error(vec![format!("{other}: {unknown}")]));
+        }
+        _ => return Ok((Name::Serve, arguments)),
+    };
+    arguments.pop_front();
+    Ok((name, arguments))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -71,23 +87,6 @@ impl Words {
                 }
             }
         }
-    }
-
-    fn verb(&mut self, mut arguments: VecDeque<OsString>) -> (Name, VecDeque<OsString>) {
-        let name = match arguments.front().and_then(|first| first.to_str()) {
-            Some("serve") => Name::Serve,
-            Some("inject") => Name::Inject,
-            Some("version" | "--version") => Name::Version,
-            Some(other) if !other.starts_with('-') => {
-                self.mistakes.push(format!(
-                    "{other}: no such command; write serve, inject or version"
-                ));
-                Name::Serve
-            }
-            _ => return (Name::Serve, arguments),
-        };
-        arguments.pop_front();
-        (name, arguments)
     }
 
     /// Takes the flags of the table and answers what the offline command has to read itself.

@@ -90,6 +90,15 @@ fn every_mistake_is_reported_at_once() {
 }
 
 #[test]
+fn an_unknown_command_is_the_only_mistake_that_is_told() {
+    let found = mistakes(&["lint", "-f", "pod.yaml"], &[]);
+    assert_eq!(
+        found,
+        ["lint: no such command; write serve, inject, version or --help"]
+    );
+}
+
+#[test]
 fn what_every_pod_gets_is_read_as_strictly_as_an_annotation() {
     let found = mistakes(
         &[
