@@ -107,6 +107,8 @@ impl<'a> Block<'a> {
         key: &'static str,
     ) -> Option<Found<String>> {
         if !self.wrote(key) {
+            // It may be there in another spelling, whose message is to name this one.
+            self.asked.push(key);
             report.wrong(self.at, self.path_of(key), "is missing");
             return None;
         }

@@ -267,6 +267,18 @@ worker_threads: -1
 }
 
 #[test]
+fn a_misspelt_key_that_is_required_is_told_by_its_name() {
+    check_mistakes(
+        "a.yaml",
+        "auto_auth:\n  method: {type: approle, config: {role_id_file_path: /r}}\n  sink: {type: file, config: {paht: /t}}\n",
+        &[
+            "a.yaml:3:22: auto_auth.sink.config.path: is missing",
+            "a.yaml:3:31: auto_auth.sink.config.paht: is not known; did you mean `path`?",
+        ],
+    );
+}
+
+#[test]
 fn mistakes_of_all_sources_come_in_their_order() {
     let sources = [
         source("a.hcl", "log_level = \"x\"\nlistener \"tcp\" {"),
