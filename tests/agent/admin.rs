@@ -206,7 +206,7 @@ fn cache_clear_forgets_what_it_names_and_status_counts_what_is_left() -> anyhow:
     let (status, said) = agent.ask(&["cache-clear", "-type=lease"])?;
     assert_eq!(
         (status, said.as_str()),
-        (1, "\"value\" is missing: the lease id\n")
+        (64, "\"value\" is missing: the lease id\n")
     );
     Ok(())
 }
