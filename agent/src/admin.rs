@@ -9,4 +9,3 @@ pub(crate) mod client;
 pub(crate) mod handler;
 pub(crate) mod process;
 pub(crate) mod server;
-pub(crate) mod socket;

@@ -25,6 +25,7 @@ mod cache;
 mod proxy;
 mod settings;
 mod sink;
+mod socket;
 mod token;
 mod vault;
 

@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::handler::{Handler, Surface};
-use super::socket::Socket;
+use crate::socket::Socket;
 
 /// More than a kubelet, a Prometheus and a person need; the next one waits in the kernel's queue.
 const CONNECTIONS: usize = 16;

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::task::{Context, Poll};
 
 use keyside_config::model::Mode;
@@ -11,8 +11,7 @@ use keyside_config::model::listener::{Bind, HostPort};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 
-use crate::admin::socket::Socket as UnixSocket;
-use crate::sink::owner;
+use crate::socket;
 
 /// A Unix socket's mode where none is configured: the agent's own user.
 const MODE: Mode = Mode(0o600);
@@ -34,24 +33,14 @@ pub(crate) enum Error {
         #[source]
         source: io::Error,
     },
-    #[error("bind the listener to {}", path.display())]
-    Unix {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    #[error("find the owner of the socket {}", path.display())]
-    Owner {
-        path: PathBuf,
-        #[source]
-        source: owner::Error,
-    },
+    #[error(transparent)]
+    Unix(socket::Error),
 }
 
 /// One bound socket.
 pub(super) enum Socket {
     Tcp(TcpListener, SocketAddr),
-    Unix(UnixSocket, PathBuf),
+    Unix(socket::Socket, PathBuf),
 }
 
 /// A connection of either kind.
@@ -69,13 +58,10 @@ pub(super) async fn bind(bind: &Bind) -> Result<Vec<Socket>, Error> {
             user,
             group,
         } => {
-            let socket = unix(
-                path,
-                mode.unwrap_or(MODE),
-                user.as_deref(),
-                group.as_deref(),
-            )?;
-            Ok(vec![socket])
+            let (user, group) = (user.as_deref(), group.as_deref());
+            let socket = socket::Socket::bind_for(path, mode.unwrap_or(MODE), user, group)
+                .map_err(Error::Unix)?;
+            Ok(vec![Socket::Unix(socket, path.clone())])
         }
     }
 }
@@ -139,27 +125,6 @@ async fn addresses(address: &HostPort) -> Result<Vec<IpAddr>, Error> {
     let mut ips: Vec<IpAddr> = found.map(|found| found.ip()).collect();
     ips.dedup();
     Ok(ips)
-}
-
-/// Bound with mode 0600, so that nobody else gets in before owner and mode are what they should be.
-fn unix(path: &Path, mode: Mode, user: Option<&str>, group: Option<&str>) -> Result<Socket, Error> {
-    let no_owner = |source| Error::Owner {
-        path: path.to_owned(),
-        source,
-    };
-    let user = user.map(owner::user).transpose().map_err(no_owner)?;
-    let group = group.map(owner::group).transpose().map_err(no_owner)?;
-    let failed = |source| Error::Unix {
-        path: path.to_owned(),
-        source,
-    };
-    let socket = UnixSocket::bind(path).map_err(failed)?;
-    if user.is_some() || group.is_some() {
-        std::os::unix::fs::lchown(path, user, group).map_err(failed)?;
-    }
-    let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode.0);
-    std::fs::set_permissions(path, permissions).map_err(failed)?;
-    Ok(Socket::Unix(socket, path.to_owned()))
 }
 
 impl Socket {

@@ -1,12 +1,33 @@
-//! The admin socket's file: replaces what a killed agent left, and nothing else.
+//! The files of Unix sockets: one replaces what a killed agent left, and nothing else.
+//!
+//! Invariant: nobody but the agent's own user gets in before owner and mode are what they should be.
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, lchown};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
+use keyside_config::model::Mode;
 use tokio::net::UnixListener;
+
+use crate::sink::owner;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("bind the socket {}", path.display())]
+    Bind {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("find the owner of the socket {}", path.display())]
+    Owner {
+        path: PathBuf,
+        #[source]
+        source: owner::Error,
+    },
+}
 
 /// A bound Unix socket whose file goes when this is dropped.
 #[derive(Debug)]
@@ -25,6 +46,31 @@ impl Socket {
             path: path.to_owned(),
         };
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        Ok(socket)
+    }
+
+    /// As [`Socket::bind`], and then for whom the configuration names.
+    pub(crate) fn bind_for(
+        path: &Path,
+        mode: Mode,
+        user: Option<&str>,
+        group: Option<&str>,
+    ) -> Result<Self, Error> {
+        let no_owner = |source| Error::Owner {
+            path: path.to_owned(),
+            source,
+        };
+        let user = user.map(owner::user).transpose().map_err(no_owner)?;
+        let group = group.map(owner::group).transpose().map_err(no_owner)?;
+        let failed = |source| Error::Bind {
+            path: path.to_owned(),
+            source,
+        };
+        let socket = Self::bind(path).map_err(failed)?;
+        if user.is_some() || group.is_some() {
+            lchown(path, user, group).map_err(failed)?;
+        }
+        fs::set_permissions(path, fs::Permissions::from_mode(mode.0)).map_err(failed)?;
         Ok(socket)
     }
 }
