@@ -61,7 +61,7 @@ pub(crate) enum Error {
     #[error(transparent)]
     Auth(auth::Error),
     #[error(transparent)]
-    Sink(sink::file::Error),
+    Sink(sink::Error),
     #[error("vault.namespace cannot be sent as a header")]
     Namespace {
         #[source]

@@ -1,12 +1,16 @@
-//! File sinks: whole, with their mode, and never where something else is in the way.
+//! Sinks: files whole, with their mode, and never where something else is in the way; sockets that tell each token.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::os::unix::net::{UnixListener, UnixStream};
 
+use anyhow::Context as _;
+use keyside_harness::openbao::{Options, Role};
 use keyside_harness::poll;
 use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::world::{ROLE, World};
 
 /// The usual configuration with these sinks instead of its own.
 fn config(world: &World, sinks: Value) -> Value {
@@ -104,4 +108,43 @@ fn a_sink_whose_folder_comes_late_gets_the_token_then() -> anyhow::Result<()> {
         anyhow::ensure!(left == 1, "{left} files");
         anyhow::Ok(())
     })
+}
+
+#[test]
+fn a_socket_tells_the_token_and_the_one_of_the_next_login() -> anyhow::Result<()> {
+    let role = Role {
+        name: ROLE,
+        ttl: 4,
+        token_type: "batch",
+        ..Role::default()
+    };
+    let world = World::with(Options::default(), &role)?;
+    let path = world.path("token.sock");
+    // What a killed agent leaves.
+    drop(UnixListener::bind(&path)?);
+    let socket = json!({ "type": "socket", "config": { "path": path, "mode": "0606" } });
+    let sinks = json!([socket, sink(&world, "token")]);
+    let mut agent = world.agent(&config(&world, sinks))?;
+    agent.child.listening("sink")?;
+    assert_eq!(fs::metadata(&path)?.mode() & 0o777, 0o606);
+    let stream = UnixStream::connect(&path)?;
+    stream.set_read_timeout(Some(poll::LIMIT))?;
+    let mut lines = BufReader::new(stream).lines();
+    let mut next = || {
+        lines
+            .next()
+            .context("the connection was closed")?
+            .context("read")
+    };
+    let first = next()?;
+    assert!(world.server.client(&first)?.look_up_self()?.is_some());
+    agent.child.wait_for_event("started")?;
+
+    let second = next()?;
+    assert_ne!(second, first);
+    assert!(world.server.client(&second)?.look_up_self()?.is_some());
+
+    agent.child.terminate()?;
+    assert!(!path.exists());
+    Ok(())
 }

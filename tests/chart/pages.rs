@@ -193,6 +193,9 @@ fn wrong(section: &str, key: &str, for_methods: &str) -> Value {
         "sink \"file\"" => {
             json!({ "auto_auth": { "sink": { "type": "file", "config": { key: value } } } })
         }
+        "sink \"socket\"" => {
+            json!({ "auto_auth": { "sink": { "type": "socket", "config": { key: value } } } })
+        }
         "listener \"tcp\"" => {
             let kind = if key.starts_with("socket_") {
                 "unix"

@@ -98,6 +98,16 @@ fn sockets_are_distinct(report: &mut Report, draft: &Draft) {
 }
 
 fn sinks_are_distinct(report: &mut Report, draft: &Draft) {
+    for sink in &draft.sink_paths {
+        let socket = Socket::Unix(sink.value.clone());
+        if let Some(bound) = draft.bound.iter().find(|bound| bound.socket == socket) {
+            let what = format!(
+                "is also the socket `{}` at {}",
+                bound.origin.field, bound.origin.place
+            );
+            report.wrong_at(&sink.origin, what);
+        }
+    }
     for (index, later) in draft.sink_paths.iter().enumerate() {
         let mut earlier = draft.sink_paths.iter().take(index);
         if let Some(earlier) = earlier.find(|earlier| earlier.value == later.value) {

@@ -14,6 +14,7 @@ pub(crate) enum Kind {
     AppRole,
     Sink,
     FileSink,
+    SocketSink,
     Cache,
     ApiProxy,
     Listener,

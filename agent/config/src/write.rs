@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::model::auto_auth::{AutoAuth, FileSink, Login, Method, Sink};
+use crate::model::auto_auth::{AutoAuth, FileSink, Login, Method, Sink, SocketSink};
 use crate::model::listener::{Bind, Listener, Role};
 use crate::model::vault::{Address, Vault};
 use crate::model::{Admin, AttachToken, Cache, Config, Limits, LogFormat, LogLevel, Mode};
@@ -127,12 +127,23 @@ fn login(login: &Login) -> (&'static str, Value) {
 }
 
 fn sink(sink: &Sink) -> Value {
-    let Sink::File(file) = sink;
-    let config = Some(file_sink(file));
-    object([("config", config), ("type", Some("file".into()))])
+    let (config, kind) = match sink {
+        Sink::File(file) => (file_sink(file), "file"),
+        Sink::Socket(socket) => (socket_sink(socket), "socket"),
+    };
+    object([("config", Some(config)), ("type", Some(kind.into()))])
 }
 
 fn file_sink(sink: &FileSink) -> Value {
+    object([
+        ("group", text(sink.group.as_ref())),
+        ("mode", Some(mode(sink.mode))),
+        ("owner", text(sink.owner.as_ref())),
+        ("path", Some(path(&sink.path))),
+    ])
+}
+
+fn socket_sink(sink: &SocketSink) -> Value {
     object([
         ("group", text(sink.group.as_ref())),
         ("mode", Some(mode(sink.mode))),

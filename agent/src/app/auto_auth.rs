@@ -1,6 +1,6 @@
 //! Auto-auth and its sinks, from configuration to tasks.
 
-use keyside_config::model::auto_auth::{AutoAuth, Sink};
+use keyside_config::model::auto_auth::AutoAuth;
 use keyside_lifecycle::readiness::Readiness;
 use keyside_lifecycle::shutdown::Shutdown;
 use keyside_lifecycle::tasks::Tasks;
@@ -14,7 +14,7 @@ use crate::{auth, sink, vault};
 /// Built, and not running yet.
 pub(crate) struct Parts {
     task: auth::Task,
-    sinks: Vec<sink::file::Sink>,
+    sinks: Vec<sink::Sink>,
     pub(crate) tokens: Tokens,
 }
 
@@ -30,10 +30,10 @@ impl Parts {
         let task = task.announcing(readiness.part("the first login"));
         let metrics = sink::Metrics::new(registry).map_err(Error::metrics)?;
         let mut sinks = Vec::new();
-        for Sink::File(config) in &config.sinks {
-            let sink = sink::file::Sink::new(config, tokens.clone(), metrics.clone());
-            let part = readiness.part(format!("sink {}", config.path.display()));
-            sinks.push(sink.map_err(Error::Sink)?.announcing(part));
+        for config in &config.sinks {
+            let sink = sink::Sink::new(config, &tokens, &metrics).map_err(Error::Sink)?;
+            let part = readiness.part(format!("sink {}", sink.path().display()));
+            sinks.push(sink.announcing(part));
         }
         Ok(Self {
             task,
@@ -52,7 +52,7 @@ impl Parts {
 
     /// For the admin endpoints.
     pub(crate) fn sinks(&self) -> Vec<handler::Sink> {
-        let sink = |sink: &sink::file::Sink| handler::Sink {
+        let sink = |sink: &sink::Sink| handler::Sink {
             path: sink.path().to_owned(),
             written: sink.written(),
         };

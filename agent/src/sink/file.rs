@@ -20,7 +20,7 @@ use keyside_lifecycle::shutdown::Shutdown;
 use tokio::sync::watch;
 use tokio::time::{self, Duration};
 
-use super::{Metrics, owner};
+use super::{Metrics, newer, owner};
 use crate::token::{Live, Tokens};
 
 /// Soon after whatever was in the way has gone.
@@ -107,17 +107,7 @@ impl Sink {
     /// Waits for a token that the file does not hold yet, and writes it.
     async fn step(&mut self) {
         let held = *self.written.borrow();
-        let newer = |generation| generation > held;
-        let found = self
-            .tokens
-            .wait_for(|state| state.live().is_some_and(|live| newer(live.generation)))
-            .await
-            .ok()
-            .and_then(|state| state.live().map(Arc::clone));
-        let Some(live) = found else {
-            // Auto-auth has ended, and the process with it.
-            return std::future::pending().await;
-        };
+        let live = newer(&mut self.tokens, held).await;
         match self.write(&live).await {
             Ok(()) => self.succeeded(live.generation),
             Err(error) => {

@@ -150,7 +150,7 @@ impl Child {
         })
     }
 
-    /// The address on which the child says that `listener` (`tcp`, `unix`, `admin`, `webhook`, `health`) listens.
+    /// The address on which the child says that `listener` (`tcp`, `unix`, `sink`, `admin`, `webhook`, `health`) listens.
     ///
     /// # Errors
     /// As [`Child::wait_for_event`].

@@ -223,6 +223,47 @@ fn two_sinks_write_two_files() {
 }
 
 #[test]
+fn a_socket_of_a_sink_is_one_of_all_sockets() {
+    const SOCKET: &str = "sink \"socket\" { config { path = \"/t\" } }";
+    let taken = "is already taken by `auto_auth.sink.config.path` at a.hcl:2:33";
+    check(
+        &format!("auto_auth {{ {METHOD}\n{SOCKET}\n{SOCKET} }}"),
+        &format!("a.hcl:3:33: auto_auth.sink.config.path: {taken}"),
+    );
+    check(
+        &format!("auto_auth {{ {METHOD}\n{SOCKET} }}\nlistener \"unix\" {{ address = \"/t\" }}"),
+        &format!("a.hcl:3:29: listener.address: {taken}"),
+    );
+    check(
+        &format!("auto_auth {{ {METHOD}\n{SOCKET}\n{SINK} }}"),
+        "a.hcl:3:31: auto_auth.sink.config.path: is also the socket `auto_auth.sink.config.path` at a.hcl:2:33",
+    );
+    check_good(&format!("auto_auth {{ {METHOD}\n{SOCKET} }}"));
+}
+
+#[test]
+fn a_sink_says_what_it_is() {
+    let with = |sink: &str| format!("auto_auth {{ {METHOD}\n{sink} }}");
+    check(
+        &with("sink \"inmem\" {}"),
+        "a.hcl:2:6: auto_auth.sink.type: `inmem` is not supported; write \"file\" or \"socket\"",
+    );
+    check(
+        &with("sink { config { path = \"/t\" } }"),
+        "a.hcl:2:1: auto_auth.sink.type: is missing; write \"file\" or \"socket\"",
+    );
+    check(
+        &with("sink \"socket\" {}"),
+        "a.hcl:2:1: auto_auth.sink.config.path: is missing",
+    );
+    check(
+        &with("sink \"socket\" { config { path = \"/t\" mode = \"0999\" user = \"a\" } }"),
+        "a.hcl:2:45: auto_auth.sink.config.mode: must be a file mode up to 0777 in octal, as in \"0640\"\n\
+         a.hcl:2:52: auto_auth.sink.config.user: is not known",
+    );
+}
+
+#[test]
 fn the_agent_does_not_ask_itself() {
     let listener =
         |at: &str| format!("listener \"tcp\" {{ address = \"{at}\" tls_disable = true }}\n");

@@ -2,15 +2,16 @@
 
 use super::{Draft, kind};
 use crate::block::{self, Block, Body};
+use crate::check::{Bound, Socket};
 use crate::model::Mode;
-use crate::model::auto_auth::{FileSink, Sink};
+use crate::model::auto_auth::{FileSink, Sink, SocketSink};
 use crate::node::{Field, Node, Value};
 use crate::peer::Kind;
 use crate::report::{Found, Report};
 use crate::scalar;
 
-const SINKS: &[&str] = &["file"];
-const OTHER_SINKS: &[&str] = &["inmem", "socket"];
+const SINKS: &[&str] = &["file", "socket"];
+const OTHER_SINKS: &[&str] = &["inmem"];
 
 /// `sink` blocks, also those inside `sinks { … }`.
 pub(super) fn sinks(
@@ -46,30 +47,34 @@ fn bodies_of_sink<'a>(report: &mut Report, path: &str, field: &'a Field) -> Vec<
 
 fn sink(report: &mut Report, path: &str, body: Body<'_>, draft: &mut Draft) -> Option<Sink> {
     let type_path = format!("{path}.type");
-    match kind::type_of(report, path, &body) {
+    let of = match kind::type_of(report, path, &body) {
         None => {
-            report.wrong(body.at, type_path, "is missing; write \"file\"");
+            let what = "is missing; write \"file\" or \"socket\"";
+            report.wrong(body.at, type_path, what);
             return None;
         }
-        Some(kind) if !SINKS.contains(&kind.text) => {
+        Some(kind) if kind.text == "file" => Kind::FileSink,
+        Some(kind) if kind.text == "socket" => Kind::SocketSink,
+        Some(kind) => {
             let what = format!(
-                "{} is not supported; write \"file\"",
+                "{} is not supported; write \"file\" or \"socket\"",
                 scalar::quote(kind.text)
             );
             report.wrong(kind.at, type_path, what);
             return None;
         }
-        Some(_) => {}
-    }
+    };
     let mut block = Block::new(Kind::Sink, path.to_owned(), body.at, body.fields);
     let _type = block.take("type");
     let config_path = block.path_of("config");
-    let config = block.single(report, "config", Kind::FileSink);
-    let config =
-        config.unwrap_or_else(|| Block::new(Kind::FileSink, config_path, body.at, Vec::new()));
-    let sink = file_sink(report, config, draft);
+    let config = block.single(report, "config", of);
+    let config = config.unwrap_or_else(|| Block::new(of, config_path, body.at, Vec::new()));
+    let sink = match of {
+        Kind::SocketSink => socket_sink(report, config, draft).map(Sink::Socket),
+        _ => file_sink(report, config, draft).map(Sink::File),
+    };
     block.finish(report);
-    sink.map(Sink::File)
+    sink
 }
 
 fn file_sink(report: &mut Report, mut config: Block<'_>, draft: &mut Draft) -> Option<FileSink> {
@@ -83,6 +88,29 @@ fn file_sink(report: &mut Report, mut config: Block<'_>, draft: &mut Draft) -> O
     Some(FileSink {
         path: path.value,
         mode: mode.map_or(Mode(0o640), |found| found.value),
+        owner,
+        group,
+    })
+}
+
+fn socket_sink(
+    report: &mut Report,
+    mut config: Block<'_>,
+    draft: &mut Draft,
+) -> Option<SocketSink> {
+    let path = config.required(report, "path").map(Found::into_path);
+    let mode = config.value(report, "mode", scalar::mode);
+    let owner = name(report, &mut config, "owner", "uid");
+    let group = name(report, &mut config, "group", "gid");
+    config.finish(report);
+    let path = path?;
+    draft.bound.push(Bound {
+        socket: Socket::Unix(path.value.clone()),
+        origin: path.origin,
+    });
+    Some(SocketSink {
+        path: path.value,
+        mode: mode.map_or(Mode(0o660), |found| found.value),
         owner,
         group,
     })

@@ -8,7 +8,7 @@ use super::{Flags, load, load_with_notes};
 use proptest::prelude::*;
 
 use crate::mistake::Mistakes;
-use crate::model::auto_auth::{FileSink, Login, Sink};
+use crate::model::auto_auth::{FileSink, Login, Sink, SocketSink};
 use crate::model::listener::{Bind, HostPort};
 use crate::model::vault::Address;
 use crate::model::{AttachToken, Config, LogFormat, LogLevel, Mode};
@@ -147,6 +147,30 @@ fn every_value_arrives() {
     };
     assert_eq!(config.listeners[1].bind, unix);
     assert_eq!(config.cache, Some(crate::model::Cache::default()));
+}
+
+#[test]
+fn a_socket_sink_is_for_the_group_unless_it_says_otherwise() {
+    let text = |sinks: &str| {
+        let method = "method \"kubernetes\" { config { role = \"web\" } }";
+        format!("auto_auth {{ {method}\n{sinks} }}")
+    };
+    let sinks = r#"sink "socket" { config { path = "/a" } }
+        sink { type = "socket" config = { path = "/b" mode = "0600" owner = 7 gid = "app" } }"#;
+    let config = config("a.hcl", &text(sinks));
+    let sink = |path: &str, mode, owner: Option<&str>, group: Option<&str>| {
+        Sink::Socket(SocketSink {
+            path: path.into(),
+            mode: Mode(mode),
+            owner: owner.map(str::to_owned),
+            group: group.map(str::to_owned),
+        })
+    };
+    let expected = [
+        sink("/a", 0o660, None, None),
+        sink("/b", 0o600, Some("7"), Some("app")),
+    ];
+    assert_eq!(config.auto_auth.expect("auto_auth").sinks, expected);
 }
 
 const TWELVE_HCL: &str = r#"vault {

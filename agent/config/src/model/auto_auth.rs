@@ -69,6 +69,8 @@ pub const SERVICE_ACCOUNT_TOKEN: &str = "/var/run/secrets/kubernetes.io/servicea
 pub enum Sink {
     /// `file`.
     File(FileSink),
+    /// `socket`.
+    Socket(SocketSink),
 }
 
 /// A `file` sink: a file that always holds the newest token.
@@ -77,6 +79,19 @@ pub struct FileSink {
     /// `path`.
     pub path: PathBuf,
     /// `mode`, 0640 by default.
+    pub mode: Mode,
+    /// `owner` (name or id), also spelt `uid`; the process's own where absent.
+    pub owner: Option<String>,
+    /// `group` (name or id), also spelt `gid`; the process's own where absent.
+    pub group: Option<String>,
+}
+
+/// A `socket` sink: a Unix socket that tells whoever connects the token, and each later one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketSink {
+    /// `path`.
+    pub path: PathBuf,
+    /// `mode`, 0660 by default.
     pub mode: Mode,
     /// `owner` (name or id), also spelt `uid`; the process's own where absent.
     pub owner: Option<String>,

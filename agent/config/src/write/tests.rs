@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::load::{Flags, load};
-use crate::model::auto_auth::{AutoAuth, FileSink, Login, Method, Sink};
+use crate::model::auto_auth::{AutoAuth, FileSink, Login, Method, Sink, SocketSink};
 use crate::model::listener::{Bind, HostPort, Listener, Role};
 use crate::model::vault::{Address, ClientCertificate, Vault};
 use crate::model::{
@@ -120,9 +120,14 @@ prop_compose! {
 
 prop_compose! {
     fn sink(index: usize)(
-        path in path(&format!("sink{index}")), mode in mode(), owner in of(text()), group in of(text())
+        path in path(&format!("sink{index}")), mode in mode(), owner in of(text()), group in of(text()),
+        is_socket: bool,
     ) -> Sink {
-        Sink::File(FileSink { path, mode, owner, group })
+        if is_socket {
+            Sink::Socket(SocketSink { path, mode, owner, group })
+        } else {
+            Sink::File(FileSink { path, mode, owner, group })
+        }
     }
 }
 
