@@ -205,13 +205,24 @@ fn exit_after_auth_ends_the_process_once_every_sink_is_filled() -> anyhow::Resul
     let world = World::new()?;
     let mut config = world.config();
     config["exit_after_auth"] = json!(true);
-    let second = world.path("second");
+    let late = world.path("late");
+    let second = late.join("token");
     let sinks = json!([
         { "type": "file", "config": { "path": world.path("token") } },
         { "type": "file", "config": { "path": second } },
     ]);
     set(&mut config, "/auto_auth/sink", sinks)?;
     let mut agent = world.agent(&config)?;
+    poll::until(
+        "two attempts at the second sink",
+        poll::LIMIT,
+        || match agent.child.events("sink_failed").len() {
+            0 | 1 => Err(agent.child.lines().join("\n")),
+            _ => Ok(()),
+        },
+    )?;
+    assert!(agent.child.events("stopped").is_empty());
+    std::fs::create_dir(late)?;
     let status = agent.child.wait(poll::LIMIT)?;
     assert_eq!(status.code(), Some(0), "{:?}", agent.child.lines());
     assert_eq!(std::fs::read_to_string(second)?, world.sink()?);
