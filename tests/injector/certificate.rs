@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::{Method, StatusCode};
 use keyside_harness::poll;
 use tokio::time::Instant;
@@ -106,14 +108,30 @@ fn asks_the_api_for_nothing_beyond_its_rights() -> anyhow::Result<()> {
 #[test]
 fn replicas_that_start_at_once_share_one_secret() -> anyhow::Result<()> {
     let cluster = Cluster::start()?;
+    cluster
+        .api
+        .fail(Method::POST, "/secrets", StatusCode::FORBIDDEN);
     let replicas: Vec<Injector> = (0..3)
         .map(|_| cluster.injector(&[]))
         .collect::<Result<_, _>>()?;
+    // Each has found no Secret and made one of its own by the time that the first of them is let through.
+    for replica in &replicas {
+        replica.wait_for_readiness(|_, text| text.contains("writing Secret"))?;
+    }
+    cluster.api.heal();
     for replica in &replicas {
         replica.wait_until_ready()?;
     }
     let bundle = cluster.bundle()?;
     assert_eq!(cluster.secret("ca.crt")?, bundle);
+    let published = STANDARD.encode(&bundle);
+    for request in cluster.api.requests() {
+        let text = String::from_utf8_lossy(&request.body);
+        assert!(
+            request.method != Method::PATCH || text.contains(&published),
+            "a replica published an authority of its own: {text}"
+        );
+    }
     for replica in &replicas {
         let caller = Caller::new(&replica.webhook, &bundle, SERVICE)?;
         assert_eq!(caller.review(&cluster::recording("plain")?)?.status, 200);
