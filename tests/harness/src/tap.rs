@@ -358,8 +358,10 @@ mod tests {
         assert_eq!(client.get(path).unwrap().status(), 502);
         tap.on(Method::GET, path, Action::Reset);
         client.get(path).unwrap_err();
+        // What was held has not reached the server before it is sealed.
+        server.seal().unwrap();
         tap.release();
-        assert_eq!(held.wait().unwrap().status(), 200);
+        assert_eq!(held.wait().unwrap().status(), 503);
         assert_eq!(tap.count(&Method::GET, path), 4);
     }
 }
