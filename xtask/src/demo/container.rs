@@ -244,15 +244,15 @@ mod tests {
 
     #[test]
     fn refuses_what_it_cannot_run_truly() {
-        let mut pod = pod();
-        pod["spec"]["initContainers"][0]["volumeMounts"][0]["name"] = json!("data");
-        assert!(
-            Container::of(&pod)
-                .unwrap_err()
-                .to_string()
-                .contains("hostPath")
-        );
-        pod["spec"]["initContainers"][0]["restartPolicy"] = json!("Never");
-        Container::of(&pod).unwrap_err();
+        for (pointer, value, says) in [
+            ("/volumeMounts/0/name", "data", "hostPath"),
+            ("/restartPolicy", "Never", "no native sidecar"),
+        ] {
+            let mut pod = pod();
+            let place = format!("/spec/initContainers/0{pointer}");
+            *pod.pointer_mut(&place).unwrap() = json!(value);
+            let error = Container::of(&pod).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
     }
 }
