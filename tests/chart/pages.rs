@@ -26,14 +26,17 @@ pub(crate) fn page(name: &str) -> anyhow::Result<String> {
 #[test]
 fn links_lead_somewhere() -> anyhow::Result<()> {
     let root = tools::root()?;
+    let mut followed = 0;
     for name in PAGES {
         let text = page(name)?;
         let folder = root.join(name);
         let folder = folder.parent().context("a folder")?;
         for link in targets(&text).filter(|link| !link.starts_with("https://")) {
             assert!(folder.join(link).is_file(), "{name}: {link}");
+            followed += 1;
         }
     }
+    assert!(followed > 5, "{followed}");
     Ok(())
 }
 

@@ -369,10 +369,8 @@ fn a_port_in_use_fails_the_start() -> anyhow::Result<()> {
 
 #[test]
 fn says_its_version_and_how_to_use_it() -> anyhow::Result<()> {
-    for (argument, says) in [
-        ("version", env!("CARGO_PKG_VERSION")),
-        ("--help", "--listen"),
-    ] {
+    let version = concat!("keyside-injector ", env!("CARGO_PKG_VERSION"));
+    for (argument, says) in [("version", version), ("--help", "--listen")] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_keyside-injector"));
         command.arg(argument);
         let mut child = Child::spawn("keyside-injector", command)?;
