@@ -20,6 +20,7 @@ use tokio::time::{self, Duration, Instant};
 use crate::token::{Live, Token, TokenState, Tokens};
 use crate::vault::{self, gate, wire};
 use machine::{Event, Failure, Grant, Machine, Step};
+use method::Attempt;
 use metrics::Metrics;
 use story::Story;
 
@@ -42,6 +43,8 @@ pub(crate) enum Error {
     },
     #[error("{path} was answered without a token")]
     NoToken { path: String },
+    #[error("the token to use has ended")]
+    Ended,
     #[error("no answer within {within:?}, the turn at the gate included")]
     Timeout { within: Duration },
     #[error("the login failed and `exit_on_err` is set")]
@@ -64,7 +67,9 @@ impl Error {
                 vault::error::Retry::Later { after } => Failure::Away { after },
             },
             Self::Timeout { .. } => Failure::Away { after: None },
-            Self::NoToken { .. } | Self::GivenUp(_) | Self::Metrics(_) => Failure::Refused,
+            Self::NoToken { .. } | Self::Ended | Self::GivenUp(_) | Self::Metrics(_) => {
+                Failure::Refused
+            }
         }
     }
 }
@@ -109,10 +114,11 @@ impl Task {
     ) -> Result<(Self, Tokens), Error> {
         let (sender, tokens) = watch::channel(TokenState::Pending);
         let settings = &config.method;
+        let method = method::Method::new(&settings.login);
         let task = Self {
             client,
-            method: method::Method::new(&settings.login),
-            login_path: format!("{}/login", settings.mount_path),
+            login_path: method.path(&settings.mount_path),
+            method,
             namespace: settings.namespace.clone(),
             exit_on_err: settings.exit_on_err,
             backoff: Backoff::new(settings.min_backoff, settings.max_backoff),
@@ -243,29 +249,31 @@ impl Task {
 
     async fn login(&mut self, within: Duration) -> Result<(Grant, Obtained), Error> {
         // Blocks for a few microseconds: credentials are small files, and in a pod they are in memory.
-        let body = self.method.credential().map_err(Error::Credential)?;
+        let attempt = self.method.attempt().map_err(Error::Credential)?;
         let call = wire::Call {
             method: Verb::POST,
             path: &self.login_path,
             namespace: self.namespace.as_deref(),
             token: None,
-            body: Some(body),
+            body: None,
         };
-        let (asked, auth) = self.call(gate::Reason::Login, call, within).await?;
-        let token = auth.client_token.ok_or_else(|| Error::NoToken {
-            path: self.login_path.clone(),
-        })?;
-        let grant = Grant {
-            asked,
-            lease: Duration::from_secs(auth.lease_duration),
-            renewable: auth.renewable,
-        };
-        let obtained = Obtained {
-            token,
-            accessor: auth.accessor,
-            policies: auth.token_policies,
-        };
-        Ok((grant, obtained))
+        match attempt {
+            Attempt::LogIn(body) => {
+                let body = Some(body);
+                let call = wire::Call { body, ..call };
+                let (asked, answer) = self.call(gate::Reason::Login, call, within).await?;
+                granted(asked, answer.auth, &self.login_path)
+            }
+            Attempt::LookUp(token) => {
+                let call = wire::Call {
+                    method: Verb::GET,
+                    token: Some(&token),
+                    ..call
+                };
+                let (asked, answer) = self.call(gate::Reason::Login, call, within).await?;
+                looked_up(asked, answer.data, token)
+            }
+        }
     }
 
     /// Renews the token in hand, in the namespace where it was issued.
@@ -282,7 +290,10 @@ impl Task {
             token: Some(&live.token),
             body: Some(wire::Body(serde_json::json!({}))),
         };
-        let (asked, auth) = self.call(gate::Reason::Renew, call, within).await?;
+        let (asked, answer) = self.call(gate::Reason::Renew, call, within).await?;
+        let auth = answer.auth.ok_or_else(|| Error::NoToken {
+            path: path.to_owned(),
+        })?;
         Ok(Grant {
             asked,
             lease: Duration::from_secs(auth.lease_duration),
@@ -290,14 +301,13 @@ impl Task {
         })
     }
 
-    /// The `auth` of an answer, and when the request left at the earliest.
+    /// The answer, and when the request left at the earliest.
     async fn call(
         &self,
         reason: gate::Reason,
         call: wire::Call<'_>,
         within: Duration,
-    ) -> Result<(Instant, wire::Auth), Error> {
-        let path = call.path.to_owned();
+    ) -> Result<(Instant, wire::Secret), Error> {
         let asked = Instant::now();
         let answer = time::timeout(within, self.client.call(reason, call))
             .await
@@ -310,21 +320,20 @@ impl Task {
                 method: self.method.name(),
                 source: Box::new(source),
             })?;
-        let auth = answer.auth.ok_or(Error::NoToken { path })?;
-        Ok((asked, auth))
+        Ok((asked, answer))
     }
 
     fn publish(&self, obtained: Obtained, expires: Option<Instant>) -> Arc<Live> {
-        let before = self
-            .tokens
-            .borrow()
-            .live()
-            .map_or(0, |live| live.generation);
+        let state = self.tokens.borrow().clone();
+        let generation = state.live().map_or(1, |live| {
+            // The one in the file may still be the one in hand.
+            live.generation + u64::from(live.token != obtained.token)
+        });
         let live = Arc::new(Live {
             token: obtained.token,
             accessor: obtained.accessor,
             policies: obtained.policies,
-            generation: before + 1,
+            generation,
             expires,
         });
         self.tokens
@@ -347,6 +356,48 @@ impl Task {
             true
         });
     }
+}
+
+/// What a login's answer brings.
+fn granted(
+    asked: Instant,
+    auth: Option<wire::Auth>,
+    path: &str,
+) -> Result<(Grant, Obtained), Error> {
+    let no_token = || Error::NoToken {
+        path: path.to_owned(),
+    };
+    let auth = auth.ok_or_else(no_token)?;
+    let grant = Grant {
+        asked,
+        lease: Duration::from_secs(auth.lease_duration),
+        renewable: auth.renewable,
+    };
+    let obtained = Obtained {
+        token: auth.client_token.ok_or_else(no_token)?,
+        accessor: auth.accessor,
+        policies: auth.token_policies,
+    };
+    Ok((grant, obtained))
+}
+
+/// What Vault knows of a token that was there already. A look-up cuts the seconds off, so in a token's last one it
+/// says 0, which for a grant means that there is no end.
+fn looked_up(asked: Instant, data: wire::LookUp, token: Token) -> Result<(Grant, Obtained), Error> {
+    if data.ttl == 0 && data.expire_time.is_some() {
+        return Err(Error::Ended);
+    }
+    let grant = Grant {
+        asked,
+        lease: Duration::from_secs(data.ttl),
+        renewable: data.renewable,
+    };
+    let obtained = Obtained {
+        token,
+        accessor: data.accessor,
+        policies: data.policies,
+    };
+    Ok((grant, obtained))
 }
 
 /// A kubernetes mount answers 403 and no more; a jwt mount answers 400 and says what is wrong.

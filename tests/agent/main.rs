@@ -6,6 +6,7 @@ mod bank;
 mod cache;
 mod configuration;
 mod lifecycle;
+mod methods;
 mod outage;
 mod proxy;
 mod revocation;

@@ -17,6 +17,7 @@ use crate::{check, setting};
 mod auto_auth;
 mod kind;
 mod listener;
+mod login;
 mod own;
 mod sink;
 mod vault;

@@ -12,6 +12,7 @@ pub(crate) enum Kind {
     Kubernetes,
     Jwt,
     AppRole,
+    TokenFile,
     Sink,
     FileSink,
     SocketSink,
@@ -49,6 +50,7 @@ const NO_EFFECT: &[(Kind, &str, &str)] = &[
     (Kind::Top, "default_max_request_duration", IDLE),
     (Kind::Top, "template_config", TEMPLATES),
     (Kind::Vault, "retry", RETRY),
+    (Kind::Method, "mount_path", "the token_file method has no mount"),
     (Kind::Jwt, "jwt_read_period", "the file is read at every login"),
     (Kind::Listener, "http_idle_timeout", IDLE),
     (Kind::Listener, "http_read_header_timeout", IDLE),
@@ -100,17 +102,7 @@ const UNSUPPORTED: &[(Kind, &str, &[&str])] = &[
 
 /// Types of `method` that others have.
 pub(crate) const OTHER_METHODS: &[&str] = &[
-    "alicloud",
-    "aws",
-    "azure",
-    "cert",
-    "cf",
-    "gcp",
-    "kerberos",
-    "ldap",
-    "oci",
-    "token_file",
-    "userpass",
+    "alicloud", "aws", "azure", "cert", "cf", "gcp", "kerberos", "ldap", "oci", "userpass",
 ];
 
 /// Types of `method` that Keyside will not have.

@@ -79,12 +79,16 @@ fn auto_auth(auto_auth: &AutoAuth) -> Value {
 
 fn method(method: &Method) -> Value {
     let (kind, config) = login(&method.login);
+    let has_mount = !method.mount_path.is_empty();
     object([
         ("config", Some(config)),
         ("exit_on_err", Some(method.exit_on_err.into())),
         ("max_backoff", Some(duration(method.max_backoff))),
         ("min_backoff", Some(duration(method.min_backoff))),
-        ("mount_path", Some(method.mount_path.clone().into())),
+        (
+            "mount_path",
+            has_mount.then(|| method.mount_path.clone().into()),
+        ),
         ("namespace", text(method.namespace.as_ref())),
         ("type", Some(kind.into())),
     ])
@@ -122,6 +126,10 @@ fn login(login: &Login) -> (&'static str, Value) {
                 ("secret_id_file_path", secret_id.as_deref().map(path)),
             ]);
             ("approle", config)
+        }
+        Login::TokenFile { path: file } => {
+            let config = object([("token_file_path", Some(path(file)))]);
+            ("token_file", config)
         }
     }
 }

@@ -8,16 +8,28 @@ use std::path::{Path, PathBuf};
 use keyside_config::model::auto_auth::Login;
 use zeroize::Zeroizing;
 
+use crate::token::Token;
 use crate::vault::wire;
 
 mod approle;
 mod jwt;
 mod kubernetes;
+mod token_file;
 
 pub(super) enum Method {
     Kubernetes(kubernetes::Kubernetes),
     Jwt(jwt::Jwt),
     AppRole(approle::AppRole),
+    TokenFile(token_file::TokenFile),
+}
+
+/// What to ask Vault for a token with.
+#[derive(Debug)]
+pub(super) enum Attempt {
+    /// The body of a login at the method's mount.
+    LogIn(wire::Body),
+    /// The token is there; what Vault knows of it is asked with itself.
+    LookUp(Token),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +42,8 @@ pub(crate) enum Error {
     },
     #[error("{path} is empty")]
     Empty { path: PathBuf },
+    #[error("{path} holds something that is no token")]
+    NoToken { path: PathBuf },
 }
 
 impl Method {
@@ -52,6 +66,7 @@ impl Method {
                 secret_id.as_deref(),
                 *remove_secret_id_after_reading,
             )),
+            Login::TokenFile { path } => Self::TokenFile(token_file::TokenFile::new(path)),
         }
     }
 
@@ -60,15 +75,25 @@ impl Method {
             Self::Kubernetes(_) => "kubernetes",
             Self::Jwt(_) => "jwt",
             Self::AppRole(_) => "approle",
+            Self::TokenFile(_) => "token_file",
         }
     }
 
-    /// The body of the login. Reads the files again: what they hold rotates.
-    pub(super) fn credential(&mut self) -> Result<wire::Body, Error> {
+    /// Where an attempt of this method goes, below `/v1/`.
+    pub(super) fn path(&self, mount: &str) -> String {
         match self {
-            Self::Kubernetes(method) => method.credential(),
-            Self::Jwt(method) => method.credential(),
-            Self::AppRole(method) => method.credential(),
+            Self::TokenFile(_) => "auth/token/lookup-self".to_owned(),
+            Self::Kubernetes(_) | Self::Jwt(_) | Self::AppRole(_) => format!("{mount}/login"),
+        }
+    }
+
+    /// Reads the files again: what they hold rotates.
+    pub(super) fn attempt(&mut self) -> Result<Attempt, Error> {
+        match self {
+            Self::Kubernetes(method) => method.credential().map(Attempt::LogIn),
+            Self::Jwt(method) => method.credential().map(Attempt::LogIn),
+            Self::AppRole(method) => method.credential().map(Attempt::LogIn),
+            Self::TokenFile(method) => method.attempt(),
         }
     }
 
@@ -76,7 +101,7 @@ impl Method {
     pub(super) fn hint(&self) -> Option<String> {
         match self {
             Self::Kubernetes(method) => method.hint(),
-            Self::Jwt(_) | Self::AppRole(_) => None,
+            Self::Jwt(_) | Self::AppRole(_) | Self::TokenFile(_) => None,
         }
     }
 }

@@ -23,6 +23,7 @@ pub(super) struct Story {
     /// Whether the end of the token in hand has been told.
     ended: bool,
     accessor: String,
+    generation: u64,
 }
 
 /// A failure without its details: those of one kind in a row are one story.
@@ -32,6 +33,7 @@ impl Story {
     pub(super) fn logged_in(&mut self, live: &Live, grant: &Grant, now: Instant) {
         self.over(now);
         let before = std::mem::replace(&mut self.accessor, live.accessor.clone());
+        let generation = std::mem::replace(&mut self.generation, live.generation);
         tracing::info!(
             event = "logged_in",
             accessor = live.accessor,
@@ -41,7 +43,7 @@ impl Story {
             generation = live.generation,
             "logged in"
         );
-        if live.generation > 1 {
+        if live.generation > 1 && live.generation > generation {
             tracing::info!(
                 event = "replaced",
                 accessor = before,

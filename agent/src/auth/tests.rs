@@ -10,6 +10,7 @@ use super::*;
 use crate::vault::fake::{self, Fake, Reply};
 
 const LOGIN: &str = "/v1/auth/kubernetes/login";
+const LOOK_UP: &str = "/v1/auth/token/lookup-self";
 const RENEW: &str = "/v1/auth/token/renew-self";
 
 struct Running {
@@ -45,8 +46,22 @@ fn run(fake: Fake, exit_on_err: bool) -> Running {
     std::fs::write(&path, "the-jwt\n").unwrap();
     let mut config = config(path);
     config.method.exit_on_err = exit_on_err;
+    run_on(fake, &config, folder)
+}
+
+/// With the token `s.given` in a file.
+fn run_token_file(fake: Fake) -> Running {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    std::fs::write(&path, "s.given\n").unwrap();
+    let mut config = config(path.clone());
+    config.method.login = Login::TokenFile { path };
+    run_on(fake, &config, folder)
+}
+
+fn run_on(fake: Fake, config: &AutoAuth, folder: TempDir) -> Running {
     let registry = Registry::new();
-    let (task, tokens) = Task::new(&config, fake.client(), &registry).unwrap();
+    let (task, tokens) = Task::new(config, fake.client(), &registry).unwrap();
     let (trigger, shutdown) = shutdown::channel();
     let mut tasks = JoinSet::new();
     tasks.spawn(task.run(shutdown));
@@ -321,6 +336,82 @@ fn a_hint_at_the_audience_goes_only_where_it_may_help() {
         };
         assert_eq!(is_about_audience(&error), expected, "{status} {text}");
     }
+}
+
+fn look_up(ttl: u64, expire_time: Option<&str>, renewable: bool) -> Reply {
+    let data = serde_json::json!({
+        "ttl": ttl, "expire_time": expire_time, "renewable": renewable, "accessor": "given", "policies": ["app"],
+    });
+    Reply(200, None, serde_json::json!({ "data": data }))
+}
+
+const END: Option<&str> = Some("2026-01-02T03:04:05Z");
+
+/// D13 of the peer: the last second of a token was taken for a token without end.
+#[tokio::test(start_paused = true)]
+async fn a_given_token_in_its_last_second_is_dead_and_waited_for() {
+    let mut running = run_token_file(Fake::start(|asked| match asked.token.as_deref() {
+        Some("s.new") => look_up(0, None, false),
+        _ => look_up(0, END, false),
+    }));
+    time::sleep(Duration::from_mins(1)).await;
+    assert_eq!(running.now_held(), "none");
+    assert!(running.fake.count(LOOK_UP) >= 2, "it is asked again");
+    std::fs::write(running.folder.path().join("token"), "s.new").unwrap();
+    running.token("s.new").await;
+    let asked = running.fake.asked();
+    assert!(
+        asked
+            .iter()
+            .all(|asked| asked.path == LOOK_UP && asked.body.is_null())
+    );
+    assert!(
+        asked
+            .iter()
+            .all(|asked| asked.namespace.as_deref() == Some("team"))
+    );
+    let live = running.tokens.borrow().live().map(Arc::clone).unwrap();
+    assert_eq!((live.expires, live.accessor.as_str()), (None, "given"));
+    assert_eq!(live.policies, ["app"]);
+    time::sleep(Duration::from_hours(100)).await;
+    assert_eq!(running.fake.asked().len(), asked.len(), "it never ends");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_given_token_is_renewed_where_that_is_allowed() {
+    let mut running = run_token_file(Fake::start(|asked| match asked.path.as_str() {
+        LOOK_UP => look_up(600, END, true),
+        _ => fake::auth("s.given", 600, true),
+    }));
+    running.token("s.given").await;
+    time::sleep(Duration::from_mins(20)).await;
+    assert_eq!(
+        (running.fake.count(LOOK_UP), running.fake.count(RENEW)),
+        (1, 2)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_given_token_that_cannot_be_renewed_is_looked_for_in_the_file_again() {
+    let start = Instant::now();
+    let mut running = run_token_file(Fake::start(move |asked| {
+        let lived = (asked.at - start).as_secs();
+        match asked.token.as_deref() {
+            Some("s.given") if lived > 600 => fake::error(403, "permission denied"),
+            Some("s.given") => look_up(600 - lived, END, false),
+            _ => look_up(600, END, false),
+        }
+    }));
+    running.token("s.given").await;
+    time::sleep(Duration::from_secs(590)).await;
+    let looked_up = running.fake.count(LOOK_UP);
+    assert!((3..=6).contains(&looked_up), "{looked_up}");
+    let generation = running.tokens.borrow().live().unwrap().generation;
+    assert_eq!(generation, 1, "it is still the same token");
+    std::fs::write(running.folder.path().join("token"), "s.next").unwrap();
+    running.token("s.next").await;
+    assert!(start.elapsed() < Duration::from_mins(10));
+    assert_eq!(running.tokens.borrow().live().unwrap().generation, 2);
 }
 
 #[tokio::test(start_paused = true)]

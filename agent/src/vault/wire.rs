@@ -66,6 +66,26 @@ pub(crate) struct Secret {
     pub(crate) lease_duration: u64,
     #[serde(default)]
     pub(crate) auth: Option<Auth>,
+    /// Read as what a token's look-up answers; other data counts as all empty.
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) data: LookUp,
+}
+
+/// What Vault knows of a token.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct LookUp {
+    /// In seconds, cut off: 0 in the last second of a token, too.
+    #[serde(default, deserialize_with = "lenient_seconds")]
+    pub(crate) ttl: u64,
+    /// Absent where the token never ends.
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) expire_time: Option<Value>,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) renewable: bool,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) accessor: String,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) policies: Vec<String>,
 }
 
 /// What a login or a token's renewal answers.
@@ -137,6 +157,26 @@ mod tests {
         assert_eq!(auth.accessor, "acc");
         assert_eq!(auth.token_policies, ["default", "app"]);
         assert_eq!((auth.lease_duration, auth.renewable), (3600, true));
+    }
+
+    #[test]
+    fn reads_a_look_up() {
+        let read = |text: &str| serde_json::from_str::<Secret>(text).unwrap().data;
+        let data = read(
+            r#"{"data":{"accessor":"acc","expire_time":"2026-01-02T03:04:05Z","policies":["root"],
+                "renewable":true,"ttl":1799,"id":"s.abc"},"auth":null}"#,
+        );
+        assert_eq!((data.ttl, data.renewable), (1799, true));
+        assert!(data.expire_time.is_some());
+        assert_eq!(
+            (data.accessor.as_str(), data.policies),
+            ("acc", vec!["root".to_owned()])
+        );
+        let data = read(r#"{"data":{"expire_time":null,"ttl":0}}"#);
+        assert!(data.expire_time.is_none() && data.ttl == 0);
+        for text in ["{}", r#"{"data":null}"#, r#"{"data":["ttl"]}"#] {
+            assert_eq!(read(text).ttl, 0, "{text}");
+        }
     }
 
     #[test]

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use super::Draft;
 use super::vault::canonical;
-use super::{kind, sink};
+use super::{kind, login, sink};
 use crate::block::{self, Block, Body};
-use crate::model::auto_auth::{AutoAuth, Login, Method, SERVICE_ACCOUNT_TOKEN};
+use crate::model::auto_auth::{AutoAuth, Method};
 use crate::peer::{self, Kind};
-use crate::report::{Found, Report};
+use crate::report::Report;
 use crate::scalar;
 
-const METHODS: &[&str] = &["approle", "jwt", "kubernetes"];
+const METHODS: &[&str] = &["approle", "jwt", "kubernetes", "token_file"];
 
 pub(super) fn auto_auth(report: &mut Report, top: &mut Block<'_>, draft: &mut Draft) {
     let Some(mut block) = top.single(report, "auto_auth", Kind::AutoAuth) else {
@@ -70,23 +70,31 @@ fn method(report: &mut Report, auto_auth: &mut Block<'_>) -> Option<Method> {
 
 fn known_method(report: &mut Report, mut block: Block<'_>, kind: &str) -> Option<Method> {
     let _type = block.take("type");
-    let mount_path = block.text(report, "mount_path");
+    let mount_path = mount_path(report, &mut block, kind);
     let namespace = block.text(report, "namespace");
     let (min_backoff, max_backoff) = backoff(report, &mut block);
     let exit_on_err = block.flag(report, "exit_on_err").unwrap_or_default();
-    let login = login(report, &mut block, kind);
+    let login = login::login(report, &mut block, kind);
     block.finish(report);
-    let mount_path = mount_path.map(|found| found.value.trim_matches('/').to_owned());
     Some(Method {
-        mount_path: mount_path
-            .filter(|path| !path.is_empty())
-            .unwrap_or_else(|| format!("auth/{kind}")),
+        mount_path,
         namespace: namespace.and_then(|found| canonical(&found.value)),
         min_backoff,
         max_backoff,
         exit_on_err,
         login: login?,
     })
+}
+
+/// Empty for the one method that has none; there the key is left to what is known of other keys.
+fn mount_path(report: &mut Report, block: &mut Block<'_>, kind: &str) -> String {
+    if kind == "token_file" {
+        return String::new();
+    }
+    let written = block.text(report, "mount_path");
+    let written = written.map(|found| found.value.trim_matches('/').to_owned());
+    let written = written.filter(|path| !path.is_empty());
+    written.unwrap_or_else(|| format!("auth/{kind}"))
 }
 
 fn backoff(report: &mut Report, block: &mut Block<'_>) -> (Duration, Duration) {
@@ -106,55 +114,6 @@ fn backoff(report: &mut Report, block: &mut Block<'_>) -> (Duration, Duration) {
         report.wrong_at(&found.origin, what);
     }
     (min_value, max_value)
-}
-
-fn login(report: &mut Report, method: &mut Block<'_>, kind: &str) -> Option<Login> {
-    let of = match kind {
-        "kubernetes" => Kind::Kubernetes,
-        "jwt" => Kind::Jwt,
-        _ => Kind::AppRole,
-    };
-    let (at, path) = (method.at(), method.path_of("config"));
-    let config = method.single(report, "config", of);
-    let mut config = config.unwrap_or_else(|| Block::new(of, path, at, Vec::new()));
-    let login = match of {
-        Kind::Kubernetes => kubernetes(report, &mut config),
-        Kind::Jwt => jwt(report, &mut config),
-        _ => app_role(report, &mut config),
-    };
-    config.finish(report);
-    login
-}
-
-fn kubernetes(report: &mut Report, config: &mut Block<'_>) -> Option<Login> {
-    let role = config.required(report, "role");
-    let token_path = config.text(report, "token_path").map(Found::into_path);
-    Some(Login::Kubernetes {
-        role: role?.value,
-        token_path: token_path.map_or_else(|| SERVICE_ACCOUNT_TOKEN.into(), |found| found.value),
-    })
-}
-
-fn jwt(report: &mut Report, config: &mut Block<'_>) -> Option<Login> {
-    let role = config.required(report, "role");
-    let path = config.required(report, "path");
-    let remove = config.flag(report, "remove_jwt_after_reading");
-    Some(Login::Jwt {
-        role: role?.value,
-        path: path?.value.into(),
-        remove_after_reading: remove.unwrap_or(true),
-    })
-}
-
-fn app_role(report: &mut Report, config: &mut Block<'_>) -> Option<Login> {
-    let role_id = config.required(report, "role_id_file_path");
-    let secret_id = config.text(report, "secret_id_file_path");
-    let remove = config.flag(report, "remove_secret_id_file_after_reading");
-    Some(Login::AppRole {
-        role_id: role_id?.value.into(),
-        secret_id: secret_id.map(|found| found.value.into()),
-        remove_secret_id_after_reading: remove.unwrap_or(true),
-    })
 }
 
 fn one_in_each_source(report: &mut Report, path: &str, bodies: &[Body<'_>]) {

@@ -17,7 +17,8 @@ pub struct AutoAuth {
 /// The `method` block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Method {
-    /// `mount_path`: `auth/<type>` where not written; without slashes at its ends.
+    /// `mount_path`: `auth/<type>` where not written; without slashes at its ends. Empty for `token_file`,
+    /// which has none.
     pub mount_path: String,
     /// `namespace` of the login; `vault.namespace` where absent.
     pub namespace: Option<String>,
@@ -58,6 +59,11 @@ pub enum Login {
         secret_id: Option<PathBuf>,
         /// `remove_secret_id_file_after_reading`, true by default.
         remove_secret_id_after_reading: bool,
+    },
+    /// `token_file`: a token that somebody else obtained.
+    TokenFile {
+        /// `token_file_path`: read again at every login.
+        path: PathBuf,
     },
 }
 

@@ -102,6 +102,7 @@ fn login() -> impl Strategy<Value = Login> {
                 remove_secret_id_after_reading
             }
         ),
+        path("token").prop_map(|path| Login::TokenFile { path }),
     ]
 }
 
@@ -114,6 +115,8 @@ prop_compose! {
         login in login(),
     ) -> Method {
         let (min_backoff, max_backoff) = (one.min(other), one.max(other));
+        let has_mount = !matches!(login, Login::TokenFile { .. });
+        let mount_path = if has_mount { mount_path } else { String::new() };
         Method { mount_path, namespace, min_backoff, max_backoff, exit_on_err, login }
     }
 }

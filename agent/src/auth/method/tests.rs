@@ -26,11 +26,14 @@ fn approle(role_id: &Path, secret_id: Option<&Path>) -> Method {
 }
 
 fn sent(method: &mut Method) -> serde_json::Value {
-    method.credential().unwrap().0
+    match method.attempt().unwrap() {
+        Attempt::LogIn(body) => body.0,
+        Attempt::LookUp(token) => token.expose().into(),
+    }
 }
 
 fn error(method: &mut Method) -> String {
-    method.credential().unwrap_err().to_string()
+    method.attempt().unwrap_err().to_string()
 }
 
 #[test]
@@ -133,5 +136,25 @@ fn approle_without_a_secret_id_sends_none() {
     assert_eq!(
         sent(&mut approle(&role_id, None)),
         serde_json::json!({"role_id": "r"})
+    );
+}
+
+#[test]
+fn a_token_file_is_read_again_and_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    let mut method = Method::new(&Login::TokenFile { path: path.clone() });
+    assert_eq!(method.path(""), "auth/token/lookup-self");
+    assert_eq!(error(&mut method), format!("read {}", path.display()));
+    fs::write(&path, " s.one\n").unwrap();
+    assert_eq!(sent(&mut method), "s.one");
+    fs::write(&path, "s.two").unwrap();
+    assert_eq!(sent(&mut method), "s.two");
+    fs::remove_file(&path).unwrap();
+    assert_eq!(sent(&mut method), "s.two");
+    fs::write(&path, "two\nlines").unwrap();
+    assert_eq!(
+        error(&mut method),
+        format!("{} holds something that is no token", path.display())
     );
 }

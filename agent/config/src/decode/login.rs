@@ -1,0 +1,66 @@
+//! `config` of a method: what to log in with.
+
+use crate::block::Block;
+use crate::model::auto_auth::{Login, SERVICE_ACCOUNT_TOKEN};
+use crate::peer::Kind;
+use crate::report::{Found, Report};
+
+pub(super) fn login(report: &mut Report, method: &mut Block<'_>, kind: &str) -> Option<Login> {
+    let of = match kind {
+        "kubernetes" => Kind::Kubernetes,
+        "jwt" => Kind::Jwt,
+        "token_file" => Kind::TokenFile,
+        _ => Kind::AppRole,
+    };
+    let (at, path) = (method.at(), method.path_of("config"));
+    let config = method.single(report, "config", of);
+    let mut config = config.unwrap_or_else(|| Block::new(of, path, at, Vec::new()));
+    let login = match of {
+        Kind::Kubernetes => kubernetes(report, &mut config),
+        Kind::Jwt => jwt(report, &mut config),
+        Kind::TokenFile => token_file(report, &mut config),
+        _ => app_role(report, &mut config),
+    };
+    config.finish(report);
+    login
+}
+
+fn kubernetes(report: &mut Report, config: &mut Block<'_>) -> Option<Login> {
+    let role = config.required(report, "role");
+    let token_path = config.text(report, "token_path").map(Found::into_path);
+    Some(Login::Kubernetes {
+        role: role?.value,
+        token_path: token_path.map_or_else(|| SERVICE_ACCOUNT_TOKEN.into(), |found| found.value),
+    })
+}
+
+fn jwt(report: &mut Report, config: &mut Block<'_>) -> Option<Login> {
+    let role = config.required(report, "role");
+    let path = config.required(report, "path");
+    let remove = config.flag(report, "remove_jwt_after_reading");
+    Some(Login::Jwt {
+        role: role?.value,
+        path: path?.value.into(),
+        remove_after_reading: remove.unwrap_or(true),
+    })
+}
+
+fn app_role(report: &mut Report, config: &mut Block<'_>) -> Option<Login> {
+    let role_id = config.required(report, "role_id_file_path");
+    let secret_id = config.text(report, "secret_id_file_path");
+    let remove = config.flag(report, "remove_secret_id_file_after_reading");
+    Some(Login::AppRole {
+        role_id: role_id?.value.into(),
+        secret_id: secret_id.map(|found| found.value.into()),
+        remove_secret_id_after_reading: remove.unwrap_or(true),
+    })
+}
+
+fn token_file(report: &mut Report, config: &mut Block<'_>) -> Option<Login> {
+    let path = config.required(report, "token_file_path")?;
+    let path = path.value.into();
+    Some(Login::TokenFile { path })
+}
+
+#[cfg(test)]
+mod tests;

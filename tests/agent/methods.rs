@@ -1,0 +1,94 @@
+//! The login methods that need no service account, each against a real server.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use http::Method;
+use keyside_harness::poll;
+use serde_json::{Value, json};
+
+use crate::world::{Agent, World};
+
+const LOOK_UP: &str = "/v1/auth/token/lookup-self";
+const RENEW: &str = "/v1/auth/token/renew-self";
+
+/// An agent that logs in by this method, through the tap.
+fn agent(world: &World, method: &Value) -> anyhow::Result<Agent> {
+    let mut config = world.config();
+    let place = config.pointer_mut("/auto_auth/method");
+    place.context("no method")?.clone_from(method);
+    world.agent(&config)
+}
+
+fn create_token(world: &World, settings: &Value) -> anyhow::Result<String> {
+    let answer = world.server.root().write("auth/token/create", settings)?;
+    let token = answer.pointer("/auth/client_token").and_then(Value::as_str);
+    Ok(token.context("no token was created")?.to_owned())
+}
+
+/// Vault knows the token in the sink.
+fn check_sink_is_live(world: &World) -> anyhow::Result<()> {
+    let found = world.server.client(&world.sink()?)?.look_up_self()?;
+    found.context("Vault does not know the token").map(drop)
+}
+
+/// None of the child's lines holds the secret.
+fn check_not_told(agent: &Agent, secret: &str) {
+    for line in agent.child.lines() {
+        assert!(!line.contains(secret), "the secret is in the log: {line}");
+    }
+}
+
+#[test]
+fn a_token_file_is_used_renewed_and_followed_when_its_token_ends() -> anyhow::Result<()> {
+    let world = World::new()?;
+    let settings = json!({ "ttl": "3s", "explicit_max_ttl": "6s", "no_parent": true });
+    let (first, next) = (
+        create_token(&world, &settings)?,
+        create_token(&world, &json!({ "ttl": "1h", "no_parent": true }))?,
+    );
+    let path = world.path("given");
+    std::fs::write(&path, format!("{first}\n"))?;
+    let method = json!({ "type": "token_file", "min_backoff": "100ms", "config": { "token_file_path": path } });
+    let mut agent = agent(&world, &method)?;
+    agent.child.wait_for_event("started")?;
+    assert_eq!(world.sink()?, first);
+    world.tap.wait_for(&Method::POST, RENEW, 1)?;
+
+    // Nobody puts another one there: the end is told, and what is dead is not taken for endless.
+    agent.child.wait_for_event("token_ended")?;
+    assert_eq!(agent.child.events("replaced").len(), 0);
+    std::fs::write(&path, &next)?;
+    poll::until("the next token", poll::LIMIT, || {
+        let token = world.sink()?;
+        anyhow::ensure!(token == next, "the first is still there");
+        anyhow::Ok(())
+    })?;
+    check_sink_is_live(&world)?;
+    assert!(world.tap.count(&Method::GET, LOOK_UP) >= 2);
+    for secret in [first, next] {
+        check_not_told(&agent, &secret);
+    }
+    Ok(())
+}
+
+/// A root token has no end: it is looked up once, and left alone.
+#[test]
+fn a_token_without_end_is_left_alone() -> anyhow::Result<()> {
+    let world = World::new()?;
+    let path = world.path("given");
+    std::fs::write(
+        &path,
+        create_token(&world, &json!({ "no_parent": true, "policies": ["root"] }))?,
+    )?;
+    let method = json!({ "type": "token_file", "min_backoff": "100ms", "config": { "token_file_path": path } });
+    let mut agent = agent(&world, &method)?;
+    agent.child.wait_for_event("started")?;
+    check_sink_is_live(&world)?;
+    poll::throughout("no more requests", Duration::from_secs(3), || {
+        let all = world.tap.requests().len();
+        anyhow::ensure!(all == 1, "{all} requests");
+        anyhow::Ok(())
+    })?;
+    Ok(())
+}
