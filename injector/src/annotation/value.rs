@@ -5,7 +5,6 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use keyside_config::model::listener::HostPort;
 use keyside_config::model::vault::Address;
 use keyside_config::model::{AttachToken, LogFormat, LogLevel, Mode};
 
@@ -70,53 +69,23 @@ pub(crate) fn address(value: &str) -> Result<Address, Allowed> {
     parse_address(value).ok_or(allowed)
 }
 
+/// What the agent takes, and of that what needs no second look: nothing encoded, and no path that climbs.
 fn parse_address(value: &str) -> Option<Address> {
     let graphic = value.len() <= MAX_TEXT && value.bytes().all(|byte| byte.is_ascii_graphic());
     if !graphic || value.contains(['?', '#', '@', '\\', '%']) {
         return None;
     }
     let (scheme, rest) = value.split_once("://")?;
-    let (tls, port) = match scheme {
-        "unix" => return absolute(rest).map(Address::Unix),
-        "http" => (false, 80),
-        "https" => (true, 443),
-        _ => return None,
-    };
-    let (authority, path) = rest
-        .find('/')
-        .and_then(|slash| rest.split_at_checked(slash))
-        .unwrap_or((rest, ""));
-    let prefix = path.trim_end_matches('/');
-    if !prefix.is_empty() {
-        path_segments(prefix.strip_prefix('/')?)?;
+    if !scheme.bytes().all(|byte| byte.is_ascii_lowercase()) {
+        return None;
     }
-    Some(Address::Tcp {
-        tls,
-        at: host_port(authority, port)?,
-        prefix: prefix.to_owned(),
-    })
-}
-
-fn host_port(authority: &str, default: u16) -> Option<HostPort> {
-    let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
-        let (host, port) = rest.split_once(']')?;
-        host.parse::<std::net::Ipv6Addr>().ok()?;
-        (host, port)
-    } else {
-        let end = authority.find(':').unwrap_or(authority.len());
-        let (host, port) = authority.split_at_checked(end)?;
-        let name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-        (!host.is_empty() && host.bytes().all(name)).then_some(())?;
-        (host, port)
-    };
-    let port = match port.strip_prefix(':') {
-        Some(port) => number(port, 1, u16::MAX.into())?.try_into().ok()?,
-        None => port.is_empty().then_some(default)?,
-    };
-    Some(HostPort {
-        host: host.to_owned(),
-        port,
-    })
+    let address: Address = value.parse().ok()?;
+    match &address {
+        Address::Unix(_) => drop(absolute(rest)?),
+        Address::Tcp { prefix, .. } if prefix.is_empty() => {}
+        Address::Tcp { prefix, .. } => drop(path_segments(prefix.strip_prefix('/')?)?),
+    }
+    Some(address)
 }
 
 fn absolute(path: &str) -> Option<PathBuf> {

@@ -1,9 +1,11 @@
 //! `vault`: which server, and how to trust it.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use super::listener::HostPort;
+use crate::scalar::address;
 
 /// The `vault` block, with the environment applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +72,15 @@ impl Default for Address {
             },
             prefix: String::new(),
         }
+    }
+}
+
+/// As in the configuration; the error says what is wrong, without the text itself.
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        address::vault(text)
     }
 }
 

@@ -1,5 +1,7 @@
 use std::fmt::Debug;
 
+use keyside_config::model::listener::HostPort;
+
 use super::*;
 
 #[track_caller]
@@ -197,6 +199,7 @@ fn addresses_are_urls_of_three_schemes() {
             "https://[::1",
             "https://[x]",
             "https://::1",
+            "https://10.0.0",
             "https://a/%2e%2e",
             "unix://run/a",
             "unix:///",
