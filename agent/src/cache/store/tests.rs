@@ -3,6 +3,7 @@ use http::{HeaderMap, Method};
 use super::*;
 use crate::cache::identity::Identity;
 use crate::cache::key::Parts;
+use crate::cache::lease::{Outcome, Renewal};
 use crate::cache::revocation::Revoked;
 
 const SECOND: Duration = Duration::from_secs(1);
