@@ -249,7 +249,10 @@ impl Task {
 
     async fn login(&mut self, within: Duration) -> Result<(Grant, Obtained), Error> {
         // Blocks for a few microseconds: credentials are small files, and in a pod they are in memory.
-        let attempt = self.method.attempt().map_err(Error::Credential)?;
+        let attempt = self
+            .method
+            .attempt(&self.client)
+            .map_err(Error::Credential)?;
         let call = wire::Call {
             method: Verb::POST,
             path: &self.login_path,
@@ -308,8 +311,9 @@ impl Task {
         call: wire::Call<'_>,
         within: Duration,
     ) -> Result<(Instant, wire::Secret), Error> {
+        let client = self.method.client().unwrap_or(&self.client);
         let asked = Instant::now();
-        let answer = time::timeout(within, self.client.call(reason, call))
+        let answer = time::timeout(within, client.call(reason, call))
             .await
             .map_err(|_elapsed| Error::Timeout { within })?
             .map_err(|source| Error::Vault {

@@ -92,3 +92,105 @@ fn a_token_without_end_is_left_alone() -> anyhow::Result<()> {
     })?;
     Ok(())
 }
+
+/// Mounts `cert` with a role for certificates of this name, whose tokens live for so many seconds.
+fn trust_certificate(world: &World, name: &str, ttl: u64) -> anyhow::Result<()> {
+    let root = world.server.root();
+    root.write("sys/auth/cert", &json!({ "type": "cert" }))?;
+    let role = json!({
+        "certificate": world.server.ca(), "allowed_common_names": [name], "token_ttl": ttl, "token_max_ttl": 3 * ttl,
+    });
+    root.write(&format!("auth/cert/certs/{name}"), &role)
+        .map(drop)
+}
+
+/// Straight to the server: a tap would end TLS, and with it what the certificate says.
+fn direct(world: &World, method: &Value, vault: &Value) -> anyhow::Result<Agent> {
+    let mut config = world.config();
+    for (pointer, value) in [("/auto_auth/method", method), ("/vault", vault)] {
+        let place = config.pointer_mut(pointer);
+        place.context("no such block")?.clone_from(value);
+    }
+    world.agent(&config)
+}
+
+#[test]
+fn a_certificate_logs_in_and_renews() -> anyhow::Result<()> {
+    let world = World::new()?;
+    trust_certificate(&world, "web", 3)?;
+    let leaf = world.server.pki().client("web")?;
+    let method = json!({
+        "type": "cert",
+        "config": {
+            "name": "web", "ca_cert": world.server.ca_path(),
+            "client_cert": leaf.certificate_path, "client_key": leaf.key_path,
+        },
+    });
+    // Only the method knows whom to trust; the name to look for is the `vault` block's.
+    let vault = json!({ "address": world.server.address(), "tls_server_name": "vault.example" });
+    let mut agent = direct(&world, &method, &vault)?;
+    agent.child.wait_for_event("started")?;
+    check_sink_is_live(&world)?;
+    agent.child.wait_for_event("renewed")?;
+    check_sink_is_live(&world)?;
+    assert!(agent.child.events("renewal_refused").is_empty());
+    check_not_told(&agent, leaf.key.trim());
+    Ok(())
+}
+
+#[test]
+fn the_certificate_of_the_vault_block_logs_in_where_the_method_has_none() -> anyhow::Result<()> {
+    let world = World::new()?;
+    trust_certificate(&world, "web", 60)?;
+    let leaf = world.server.pki().client("web")?;
+    let mut vault = json!({ "address": world.server.address(), "ca_cert": world.server.ca_path() });
+    let method = json!({ "type": "cert" });
+    let mut without = direct(&world, &method, &vault)?;
+    let told = without.child.wait_for_event("login_failed")?;
+    assert!(
+        told.to_string().contains("auth/cert/login was answered"),
+        "{told}"
+    );
+    drop(without);
+    vault["client_cert"] = json!(leaf.certificate_path);
+    vault["client_key"] = json!(leaf.key_path);
+    direct(&world, &method, &vault)?
+        .child
+        .wait_for_event("started")?;
+    check_sink_is_live(&world)
+}
+
+#[test]
+fn a_certificate_is_read_again_where_reload_says_so() -> anyhow::Result<()> {
+    for reload in [true, false] {
+        let world = World::new()?;
+        trust_certificate(&world, "web", 60)?;
+        let stranger = keyside_harness::pki::Pki::new()?.client("web")?;
+        let (certificate, key) = (world.path("tls.crt"), world.path("tls.key"));
+        std::fs::write(&certificate, stranger.certificate)?;
+        std::fs::write(&key, stranger.key)?;
+        let method = json!({
+            "type": "cert", "min_backoff": "100ms",
+            "config": { "client_cert": certificate, "client_key": key, "reload": reload },
+        });
+        let vault = json!({ "address": world.server.address(), "ca_cert": world.server.ca_path() });
+        let mut agent = direct(&world, &method, &vault)?;
+        agent.child.wait_for_event("login_failed")?;
+
+        let leaf = world.server.pki().client("web")?;
+        std::fs::write(&key, leaf.key)?;
+        std::fs::write(&certificate, leaf.certificate)?;
+        let repeated = |agent: &Agent| agent.child.events("login_failed").len() >= 4;
+        if reload {
+            agent.child.wait_for_event("started")?;
+            check_sink_is_live(&world)?;
+        } else {
+            poll::until("further refusals", poll::LIMIT, || {
+                anyhow::ensure!(repeated(&agent), "too few");
+                anyhow::Ok(())
+            })?;
+            assert!(agent.child.events("logged_in").is_empty());
+        }
+    }
+    Ok(())
+}

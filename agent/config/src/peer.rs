@@ -13,6 +13,7 @@ pub(crate) enum Kind {
     Jwt,
     AppRole,
     TokenFile,
+    Cert,
     Sink,
     FileSink,
     SocketSink,
@@ -102,7 +103,7 @@ const UNSUPPORTED: &[(Kind, &str, &[&str])] = &[
 
 /// Types of `method` that others have.
 pub(crate) const OTHER_METHODS: &[&str] = &[
-    "alicloud", "aws", "azure", "cert", "cf", "gcp", "kerberos", "ldap", "oci", "userpass",
+    "alicloud", "aws", "azure", "cf", "gcp", "kerberos", "ldap", "oci", "userpass",
 ];
 
 /// Types of `method` that Keyside will not have.

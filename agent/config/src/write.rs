@@ -131,6 +131,22 @@ fn login(login: &Login) -> (&'static str, Value) {
             let config = object([("token_file_path", Some(path(file)))]);
             ("token_file", config)
         }
+        Login::Cert {
+            name,
+            ca_cert,
+            client_certificate: pair,
+            reload,
+        } => {
+            let pair = pair.as_ref();
+            let config = object([
+                ("ca_cert", ca_cert.as_deref().map(path)),
+                ("client_cert", pair.map(|pair| path(&pair.certificate))),
+                ("client_key", pair.map(|pair| path(&pair.key))),
+                ("name", text(name.as_ref())),
+                ("reload", Some((*reload).into())),
+            ]);
+            ("cert", config)
+        }
     }
 }
 

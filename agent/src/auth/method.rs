@@ -9,9 +9,11 @@ use keyside_config::model::auto_auth::Login;
 use zeroize::Zeroizing;
 
 use crate::token::Token;
-use crate::vault::wire;
+use crate::vault::client::Client;
+use crate::vault::{self, wire};
 
 mod approle;
+mod cert;
 mod jwt;
 mod kubernetes;
 mod token_file;
@@ -21,6 +23,7 @@ pub(super) enum Method {
     Jwt(jwt::Jwt),
     AppRole(approle::AppRole),
     TokenFile(token_file::TokenFile),
+    Cert(cert::Cert),
 }
 
 /// What to ask Vault for a token with.
@@ -44,6 +47,11 @@ pub(crate) enum Error {
     Empty { path: PathBuf },
     #[error("{path} holds something that is no token")]
     NoToken { path: PathBuf },
+    #[error("use the client certificate")]
+    Certificate {
+        #[source]
+        source: Box<vault::error::Error>,
+    },
 }
 
 impl Method {
@@ -67,6 +75,17 @@ impl Method {
                 *remove_secret_id_after_reading,
             )),
             Login::TokenFile { path } => Self::TokenFile(token_file::TokenFile::new(path)),
+            Login::Cert {
+                name,
+                ca_cert,
+                client_certificate,
+                reload,
+            } => Self::Cert(cert::Cert::new(
+                name.as_deref(),
+                ca_cert.as_deref(),
+                client_certificate.as_ref(),
+                *reload,
+            )),
         }
     }
 
@@ -76,6 +95,7 @@ impl Method {
             Self::Jwt(_) => "jwt",
             Self::AppRole(_) => "approle",
             Self::TokenFile(_) => "token_file",
+            Self::Cert(_) => "cert",
         }
     }
 
@@ -83,17 +103,28 @@ impl Method {
     pub(super) fn path(&self, mount: &str) -> String {
         match self {
             Self::TokenFile(_) => "auth/token/lookup-self".to_owned(),
-            Self::Kubernetes(_) | Self::Jwt(_) | Self::AppRole(_) => format!("{mount}/login"),
+            Self::Kubernetes(_) | Self::Jwt(_) | Self::AppRole(_) | Self::Cert(_) => {
+                format!("{mount}/login")
+            }
         }
     }
 
     /// Reads the files again: what they hold rotates.
-    pub(super) fn attempt(&mut self) -> Result<Attempt, Error> {
+    pub(super) fn attempt(&mut self, common: &Client) -> Result<Attempt, Error> {
         match self {
             Self::Kubernetes(method) => method.credential().map(Attempt::LogIn),
             Self::Jwt(method) => method.credential().map(Attempt::LogIn),
             Self::AppRole(method) => method.credential().map(Attempt::LogIn),
             Self::TokenFile(method) => method.attempt(),
+            Self::Cert(method) => method.credential(common).map(Attempt::LogIn),
+        }
+    }
+
+    /// What to log in and to renew through, where that is not the agent's common client.
+    pub(super) fn client(&self) -> Option<&Client> {
+        match self {
+            Self::Cert(method) => method.client.as_ref(),
+            _ => None,
         }
     }
 
@@ -101,7 +132,7 @@ impl Method {
     pub(super) fn hint(&self) -> Option<String> {
         match self {
             Self::Kubernetes(method) => method.hint(),
-            Self::Jwt(_) | Self::AppRole(_) | Self::TokenFile(_) => None,
+            _ => None,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! when hyper hands it back whole because the idle connection it was queued on had already closed: nothing of it,
 //! neither head nor body, had been written then (`retry_canceled_requests` of hyper-util).
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use hyper::body::Incoming;
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use keyside_config::model::vault::{Address, Vault};
+use keyside_config::model::vault::{Address, ClientCertificate, Vault};
 use rustls_pki_types::ServerName;
 
 use super::connect::{Connector, Dial};
@@ -50,8 +51,7 @@ struct Inner {
     prefix: String,
     /// For messages.
     target: String,
-    namespace: Option<String>,
-    timeout: Duration,
+    vault: Vault,
 }
 
 impl Client {
@@ -92,9 +92,26 @@ impl Client {
             host,
             prefix,
             target,
-            namespace: vault.namespace.clone(),
-            timeout: vault.timeout,
+            vault: vault.clone(),
         })))
+    }
+
+    /// As this one, with the same gate; where they are given, it trusts this CA only and presents this certificate.
+    /// Reads the files, those of the `vault` block too.
+    pub(crate) fn with_certificates(
+        &self,
+        ca: Option<&Path>,
+        identity: Option<&ClientCertificate>,
+    ) -> Result<Self, Error> {
+        let mut vault = self.0.vault.clone();
+        if let Some(ca) = ca {
+            vault.ca_cert = Some(ca.to_owned());
+            (vault.ca_path, vault.ca_pem) = (None, None);
+        }
+        if let Some(identity) = identity {
+            vault.client_certificate = Some(identity.clone());
+        }
+        Self::new(&vault, self.0.gate.clone())
     }
 
     /// Sends what a client of the proxy asked, once, with path and query exactly as given: the address's own path
@@ -125,7 +142,7 @@ impl Client {
             let body = Limited::new(body, ANSWER_LIMIT).collect().await;
             Ok((head, body.map(http_body_util::Collected::to_bytes)))
         };
-        let (head, body) = tokio::time::timeout(self.0.timeout, answered)
+        let (head, body) = tokio::time::timeout(self.0.vault.timeout, answered)
             .await
             .map_err(|_elapsed| self.timed_out())??;
         if !head.status.is_success() {
@@ -159,7 +176,7 @@ impl Client {
             request = request.header(TOKEN, token.header());
         }
         // An empty one is the root namespace, which needs no header.
-        let namespace = call.namespace.or(self.0.namespace.as_deref());
+        let namespace = call.namespace.or(self.0.vault.namespace.as_deref());
         if let Some(namespace) = namespace.filter(|namespace| !namespace.is_empty()) {
             request = request.header(NAMESPACE, namespace);
         }
@@ -180,7 +197,7 @@ impl Client {
     }
 
     async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, Error> {
-        tokio::time::timeout(self.0.timeout, self.0.pool.request(request))
+        tokio::time::timeout(self.0.vault.timeout, self.0.pool.request(request))
             .await
             .map_err(|_elapsed| self.timed_out())?
             .map_err(|error| {
@@ -213,7 +230,7 @@ impl Client {
     fn timed_out(&self) -> Error {
         Error::Timeout {
             target: self.0.target.clone(),
-            after: self.0.timeout,
+            after: self.0.vault.timeout,
         }
     }
 

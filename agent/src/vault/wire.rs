@@ -47,7 +47,7 @@ impl Call<'_> {
             .filter_map(|body| body.0.as_object())
             .flatten();
         let values = fields
-            .filter(|(name, _)| name.as_str() != "role")
+            .filter(|(name, _)| !matches!(name.as_str(), "name" | "role"))
             .filter_map(|(_, value)| value.as_str());
         for secret in values.chain(self.token.map(Token::expose)) {
             if !secret.is_empty() && text.contains(secret) {

@@ -1,7 +1,9 @@
 //! `config` of a method: what to log in with.
 
+use super::vault;
 use crate::block::Block;
 use crate::model::auto_auth::{Login, SERVICE_ACCOUNT_TOKEN};
+use crate::model::vault::ClientCertificate;
 use crate::peer::Kind;
 use crate::report::{Found, Report};
 
@@ -10,6 +12,7 @@ pub(super) fn login(report: &mut Report, method: &mut Block<'_>, kind: &str) -> 
         "kubernetes" => Kind::Kubernetes,
         "jwt" => Kind::Jwt,
         "token_file" => Kind::TokenFile,
+        "cert" => Kind::Cert,
         _ => Kind::AppRole,
     };
     let (at, path) = (method.at(), method.path_of("config"));
@@ -19,6 +22,7 @@ pub(super) fn login(report: &mut Report, method: &mut Block<'_>, kind: &str) -> 
         Kind::Kubernetes => kubernetes(report, &mut config),
         Kind::Jwt => jwt(report, &mut config),
         Kind::TokenFile => token_file(report, &mut config),
+        Kind::Cert => Some(cert(report, &mut config)),
         _ => app_role(report, &mut config),
     };
     config.finish(report);
@@ -60,6 +64,22 @@ fn token_file(report: &mut Report, config: &mut Block<'_>) -> Option<Login> {
     let path = config.required(report, "token_file_path")?;
     let path = path.value.into();
     Some(Login::TokenFile { path })
+}
+
+fn cert(report: &mut Report, config: &mut Block<'_>) -> Login {
+    let mut path = |key| config.text(report, key).map(Found::into_path);
+    let (ca_cert, certificate, key) = (path("ca_cert"), path("client_cert"), path("client_key"));
+    vault::check_pair(report, certificate.as_ref(), key.as_ref());
+    let pair = certificate.zip(key);
+    Login::Cert {
+        name: config.text(report, "name").map(|found| found.value),
+        ca_cert: ca_cert.map(|found| found.value),
+        client_certificate: pair.map(|(certificate, key)| ClientCertificate {
+            certificate: certificate.value,
+            key: key.value,
+        }),
+        reload: config.flag(report, "reload").unwrap_or_default(),
+    }
 }
 
 #[cfg(test)]

@@ -32,7 +32,11 @@ pub(super) fn vault(report: &mut Report, top: &mut Block<'_>, settings: &Setting
     }
     from_environment(report, settings, &mut draft);
     from_flags(report, settings, &mut draft);
-    check_pair(report, &draft);
+    check_pair(
+        report,
+        draft.client_cert.as_ref(),
+        draft.client_key.as_ref(),
+    );
     draft
 }
 
@@ -83,8 +87,12 @@ fn from_flags(report: &mut Report, settings: &Settings<'_>, draft: &mut Draft) {
     setting::flag(report, &mut draft.tls_skip_verify, "-tls-skip-verify", skip_verify, scalar::flag_text);
 }
 
-fn check_pair(report: &mut Report, draft: &Draft) {
-    match (&draft.client_cert, &draft.client_key) {
+pub(super) fn check_pair(
+    report: &mut Report,
+    certificate: Option<&Found<PathBuf>>,
+    key: Option<&Found<PathBuf>>,
+) {
+    match (certificate, key) {
         (Some(certificate), None) => {
             lacks(report, &certificate.origin, "client_key");
         }

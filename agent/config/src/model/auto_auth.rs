@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Mode;
+use super::vault::ClientCertificate;
 
 /// The `auto_auth` block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +65,17 @@ pub enum Login {
     TokenFile {
         /// `token_file_path`: read again at every login.
         path: PathBuf,
+    },
+    /// `cert`: a TLS client certificate.
+    Cert {
+        /// `name` of a role; Vault looks for one that fits where absent.
+        name: Option<String>,
+        /// `ca_cert`: trusted instead of what the `vault` block names.
+        ca_cert: Option<PathBuf>,
+        /// `client_cert` and `client_key`; the `vault` block's where absent.
+        client_certificate: Option<ClientCertificate>,
+        /// `reload`: the files are read at every login, not at the first one only.
+        reload: bool,
     },
 }
 

@@ -87,6 +87,8 @@ prop_compose! {
 fn login() -> impl Strategy<Value = Login> {
     let kubernetes = (text(), path("token"));
     let jwt = (text(), path("jwt"), any::<bool>());
+    let pair = of((path("cert"), path("key")));
+    let cert = (of(text()), of(path("ca")), pair, any::<bool>());
     let app_role = (path("role"), of(path("secret")), any::<bool>());
     prop_oneof![
         kubernetes.prop_map(|(role, token_path)| Login::Kubernetes { role, token_path }),
@@ -103,6 +105,13 @@ fn login() -> impl Strategy<Value = Login> {
             }
         ),
         path("token").prop_map(|path| Login::TokenFile { path }),
+        cert.prop_map(|(name, ca_cert, pair, reload)| Login::Cert {
+            name,
+            ca_cert,
+            client_certificate: pair
+                .map(|(certificate, key)| ClientCertificate { certificate, key }),
+            reload,
+        }),
     ]
 }
 

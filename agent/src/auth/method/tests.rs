@@ -1,6 +1,10 @@
 use std::fs;
 
+use keyside_config::model::Limits;
+use keyside_config::model::vault::{ClientCertificate, Vault};
+
 use super::*;
+use crate::vault::gate;
 
 fn kubernetes(path: &Path) -> Method {
     Method::new(&Login::Kubernetes {
@@ -25,15 +29,25 @@ fn approle(role_id: &Path, secret_id: Option<&Path>) -> Method {
     })
 }
 
+/// Of a server that is never asked.
+fn client() -> Client {
+    let metrics = gate::Metrics::new(&prometheus::Registry::new()).unwrap();
+    let vault = Vault {
+        tls_skip_verify: true,
+        ..Vault::default()
+    };
+    Client::new(&vault, gate::Gate::new(&Limits::default(), metrics)).unwrap()
+}
+
 fn sent(method: &mut Method) -> serde_json::Value {
-    match method.attempt().unwrap() {
+    match method.attempt(&client()).unwrap() {
         Attempt::LogIn(body) => body.0,
         Attempt::LookUp(token) => token.expose().into(),
     }
 }
 
 fn error(method: &mut Method) -> String {
-    method.attempt().unwrap_err().to_string()
+    method.attempt(&client()).unwrap_err().to_string()
 }
 
 #[test]
@@ -157,4 +171,40 @@ fn a_token_file_is_read_again_and_remembered() {
         error(&mut method),
         format!("{} holds something that is no token", path.display())
     );
+}
+
+#[test]
+fn a_cert_login_sends_its_name_and_needs_no_client_of_its_own() {
+    for (name, body) in [
+        (None, serde_json::json!({})),
+        (Some("web"), serde_json::json!({"name": "web"})),
+    ] {
+        let mut method = Method::new(&Login::Cert {
+            name: name.map(str::to_owned),
+            ca_cert: None,
+            client_certificate: None,
+            reload: false,
+        });
+        assert_eq!(method.path("auth/tls"), "auth/tls/login");
+        assert_eq!(sent(&mut method), body);
+        assert!(method.client().is_none());
+    }
+}
+
+#[test]
+fn a_certificate_that_cannot_be_read_is_a_missing_credential_that_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tls.crt");
+    let mut method = Method::new(&Login::Cert {
+        name: None,
+        ca_cert: None,
+        client_certificate: Some(ClientCertificate {
+            certificate: path.clone(),
+            key: folder.path().join("tls.key"),
+        }),
+        reload: false,
+    });
+    let error = method.attempt(&client()).unwrap_err();
+    let told = keyside_lifecycle::error::chain(&error);
+    assert!(told.contains(&format!("read {}", path.display())), "{told}");
 }

@@ -2,6 +2,7 @@
 
 use crate::load::{Flags, load_with_notes};
 use crate::model::auto_auth::{Login, Method};
+use crate::model::vault::ClientCertificate;
 use crate::source::{Source, Syntax};
 
 /// The method, and the fields that were noted to have no effect.
@@ -68,5 +69,50 @@ fn token_file_takes_a_path_and_has_no_mount() {
         "token_file",
         r#"token_file_path = "/t" role = "r""#,
         &["role: is not known"],
+    );
+}
+
+#[test]
+fn cert_takes_what_the_vault_block_does_not_say() {
+    let all = r#""cert" { config { name = "web" ca_cert = "/ca" client_cert = "/c" client_key = "/k"
+                                  reload = true } }"#;
+    let pair = ClientCertificate {
+        certificate: "/c".into(),
+        key: "/k".into(),
+    };
+    for (method, mount_path, name, ca_cert, pair, reload) in [
+        (all, "auth/cert", Some("web"), Some("/ca"), Some(pair), true),
+        (r#""cert" {}"#, "auth/cert", None, None, None, false),
+        (
+            r#""cert" { mount_path = "auth/tls" }"#,
+            "auth/tls",
+            None,
+            None,
+            None,
+            false,
+        ),
+    ] {
+        let login = Login::Cert {
+            name: name.map(str::to_owned),
+            ca_cert: ca_cert.map(Into::into),
+            client_certificate: pair,
+            reload,
+        };
+        check(method, mount_path, &login);
+    }
+    check_mistakes(
+        "cert",
+        r#"client_cert = "/c""#,
+        &["client_cert: is of no use without `client_key`; write both or neither"],
+    );
+    check_mistakes(
+        "cert",
+        r#"client_key = "/k""#,
+        &["client_key: is of no use without `client_cert`; write both or neither"],
+    );
+    check_mistakes(
+        "cert",
+        r#"reload = "often""#,
+        &["reload: `often` is not a boolean; write true or false"],
     );
 }
