@@ -6,12 +6,22 @@
 //! Invariant: at most `limit` connections are open; the next ones wait in the kernel's queue.
 //! Invariant: an accept that fails pauses the loop and does not end it.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use keyside_lifecycle::error;
 use keyside_lifecycle::shutdown::Shutdown;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -34,6 +44,13 @@ pub(crate) enum Stage {
 }
 
 pub(crate) type Watch = watch::Receiver<Stage>;
+
+/// What is taken as the head of a request.
+pub(crate) struct Heads {
+    /// How long one may take, and therefore how long a connection may be idle.
+    pub(crate) time: Duration,
+    pub(crate) bytes: usize,
+}
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -157,6 +174,39 @@ fn lacks_ipv6(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
         // EAFNOSUPPORT has no kind of its own.
         || error.raw_os_error() == Some(97)
+}
+
+/// Answers what comes over one connection, until it ends or the socket drains and no request is under way.
+pub(crate) async fn serve<S, F>(
+    stream: S,
+    heads: Heads,
+    mut stage: Watch,
+    answer: impl Fn(Request<Incoming>) -> F,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+    F: Future<Output = Response<Full<Bytes>>>,
+{
+    let service = service_fn(|request| {
+        let answer = answer(request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(heads.time)
+        .max_buf_size(heads.bytes)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    // Cancel-safe: the connection is polled on below.
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = draining(&mut stage) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(event = "connection_failed", error = error::chain(&error));
+    }
 }
 
 /// Resolves when idle connections are to be closed. Cancel-safe.

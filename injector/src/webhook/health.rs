@@ -11,15 +11,11 @@ use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use keyside_lifecycle::readiness::Readiness;
 use keyside_lifecycle::shutdown::Shutdown;
 use prometheus::{Registry, TextEncoder};
-use tokio::net::TcpStream;
 
-use super::connections::{self, Socket, Watch};
+use super::connections::{self, Heads, Socket};
 
 pub(crate) struct Server {
     socket: Socket,
@@ -33,7 +29,10 @@ struct Health {
     leaving: Shutdown,
 }
 
-const HEADERS: Duration = Duration::from_secs(30);
+const HEADS: Heads = Heads {
+    time: Duration::from_secs(30),
+    bytes: 16 << 10,
+};
 
 impl Server {
     pub(crate) fn new(
@@ -52,35 +51,13 @@ impl Server {
 
     /// Serves until `end`, which comes after the webhook has ended, so that probes see it leave.
     pub(crate) async fn run(self, end: Shutdown) {
-        let serve = |stream, stage| connection(Arc::clone(&self.health), stream, stage);
+        let serve = |stream, stage| {
+            let health = Arc::clone(&self.health);
+            connections::serve(stream, HEADS, stage, move |request| {
+                std::future::ready(health.respond(&request))
+            })
+        };
         self.socket.run(end, Duration::ZERO, serve).await;
-    }
-}
-
-async fn connection(health: Arc<Health>, stream: TcpStream, mut stage: Watch) {
-    let service = service_fn(|request| {
-        let response = health.respond(&request);
-        async move { Ok::<_, std::convert::Infallible>(response) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS)
-        .max_buf_size(16 << 10)
-        .serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    // Cancel-safe: the connection is polled on below.
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = connections::draining(&mut stage) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = result {
-        tracing::debug!(
-            event = "connection_failed",
-            error = keyside_lifecycle::error::chain(&error)
-        );
     }
 }
 

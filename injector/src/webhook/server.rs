@@ -11,9 +11,6 @@ use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, H
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use keyside_lifecycle::shutdown::Shutdown;
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
@@ -21,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{self, Instant};
 use tokio_rustls::TlsAcceptor;
 
-use super::connections::{self, Socket, Stage, Watch};
+use super::connections::{self, Heads, Socket, Stage, Watch};
 use super::metrics::Metrics;
 use super::review::{self, Answer, Decision};
 use crate::admission::Defaults;
@@ -49,10 +46,12 @@ const ORDINARY_BODY: usize = 128 << 10;
 const LARGE_BODIES: usize = 4;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 const BODY: Duration = Duration::from_secs(10);
-/// Also how long a connection may be idle. API servers close idle ones after 90 s: it is better that they do, for a
-/// request that crosses our closing is lost.
-const HEADERS: Duration = Duration::from_secs(100);
-const MOST_HEADERS: usize = 64 << 10;
+/// API servers close idle connections after 90 s: it is better that they do, for a request that crosses our closing is
+/// lost.
+const HEADS: Heads = Heads {
+    time: Duration::from_secs(100),
+    bytes: 64 << 10,
+};
 
 impl Server {
     pub(crate) fn new(
@@ -114,32 +113,13 @@ async fn connection(
         }
     };
     webhook.metrics.connections.inc();
-    let watch = stage.clone();
-    let service = service_fn(|request| {
-        let (webhook, watch) = (Arc::clone(&webhook), watch.clone());
-        async move { Ok::<_, std::convert::Infallible>(webhook.respond(request, &watch).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS)
-        .max_buf_size(MOST_HEADERS)
-        .serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    // Cancel-safe: the connection is polled on below.
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = connections::draining(&mut stage) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+    let (asked, watch) = (Arc::clone(&webhook), stage.clone());
+    let answer = move |request| {
+        let (webhook, watch) = (Arc::clone(&asked), watch.clone());
+        async move { webhook.respond(request, &watch).await }
     };
+    connections::serve(stream, HEADS, stage, answer).await;
     webhook.metrics.connections.dec();
-    if let Err(error) = result {
-        tracing::debug!(
-            event = "connection_failed",
-            error = keyside_lifecycle::error::chain(&error)
-        );
-    }
 }
 
 impl Webhook {
