@@ -112,7 +112,7 @@ impl App {
         let auto_auth = config
             .auto_auth
             .as_ref()
-            .map(|config| auto_auth::Parts::build(config, client.clone(), &registry, &readiness))
+            .map(|config| auto_auth::Parts::build(config, &client, &registry, &readiness))
             .transpose()?;
         let tokens = auto_auth.as_ref().map(|parts| parts.tokens.clone());
         let proxy = proxy::Parts::build(&config, client, tokens, &registry).await?;

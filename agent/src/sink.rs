@@ -1,8 +1,10 @@
 //! Where the token goes: one task per sink, so that a slow or broken one holds nothing up.
 
+pub(crate) mod encryption;
 pub(crate) mod file;
 pub(crate) mod owner;
 pub(crate) mod socket;
+pub(crate) mod wrapping;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +16,8 @@ use prometheus::{IntCounterVec, Opts, Registry};
 use tokio::sync::watch;
 
 use crate::token::{Live, Tokens};
+use crate::vault::client::Client;
+use wrapping::Wrapping;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -30,16 +34,26 @@ pub(crate) enum Sink {
 }
 
 impl Sink {
+    /// The login's `namespace` is the token's.
     pub(crate) fn new(
         config: &auto_auth::Sink,
+        namespace: Option<&str>,
+        client: &Client,
         tokens: &Tokens,
         metrics: &Metrics,
     ) -> Result<Self, Error> {
         let (tokens, metrics) = (tokens.clone(), metrics.clone());
         match config {
-            auto_auth::Sink::File(config) => file::Sink::new(config, tokens, metrics)
-                .map(Self::File)
-                .map_err(Error::File),
+            auto_auth::Sink::File(config) => {
+                let sink = file::Sink::new(config, tokens, metrics).map_err(Error::File)?;
+                let wrapping = config
+                    .wrap_ttl
+                    .map(|ttl| Wrapping::new(client.clone(), namespace, ttl));
+                Ok(Self::File(match wrapping {
+                    Some(wrapping) => sink.wrapping(wrapping),
+                    None => sink,
+                }))
+            }
             auto_auth::Sink::Socket(config) => socket::Sink::bind(config, tokens, metrics)
                 .map(Self::Socket)
                 .map_err(Error::Socket),

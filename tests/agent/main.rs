@@ -10,6 +10,7 @@ mod methods;
 mod outage;
 mod proxy;
 mod revocation;
+mod sealed;
 mod sink;
 mod watch;
 mod world;

@@ -193,6 +193,9 @@ fn wrong(section: &str, key: &str, for_methods: &str) -> Value {
             let method = words(for_methods).next().unwrap_or_default();
             json!({ "auto_auth": { "method": { "type": method, "config": { key: value } } } })
         }
+        "sink \"file\"" if section.contains(" itself") => {
+            json!({ "auto_auth": { "sink": { "type": "file", key: value } } })
+        }
         "sink \"file\"" => {
             json!({ "auto_auth": { "sink": { "type": "file", "config": { key: value } } } })
         }

@@ -76,7 +76,6 @@ const UNSUPPORTED: &[(Kind, &str, &[&str])] = &[
     (Kind::Kubernetes, VAULT, &["service_account"]),
     (Kind::Jwt, BOTH, &["remove_jwt_follows_symlinks"]),
     (Kind::AppRole, BOTH, &["secret_id_response_wrapping_path"]),
-    (Kind::Sink, BOTH, &["aad", "aad_env_var", "derive_key", "dh_path", "dh_type", "wrap_ttl"]),
     (Kind::Cache, BOTH, &["persist"]),
     (Kind::Cache, VAULT, &[
         "cache_static_secrets", "disable_caching_dynamic_secrets", "enforce_consistency",

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::model::auto_auth::{AutoAuth, FileSink, Login, Method, Sink, SocketSink};
+use crate::model::auto_auth::{Aad, AutoAuth, FileSink, Login, Method, Sink, SocketSink};
 use crate::model::listener::{Bind, Listener, Role};
 use crate::model::vault::{Address, Vault};
 use crate::model::{Admin, AttachToken, Cache, Config, Limits, LogFormat, LogLevel, Mode};
@@ -151,19 +151,37 @@ fn login(login: &Login) -> (&'static str, Value) {
 }
 
 fn sink(sink: &Sink) -> Value {
-    let (config, kind) = match sink {
-        Sink::File(file) => (file_sink(file), "file"),
-        Sink::Socket(socket) => (socket_sink(socket), "socket"),
-    };
-    object([("config", Some(config)), ("type", Some(kind.into()))])
+    match sink {
+        Sink::File(file) => file_sink(file),
+        Sink::Socket(socket) => {
+            let config = Some(socket_sink(socket));
+            object([("config", config), ("type", Some("socket".into()))])
+        }
+    }
 }
 
 fn file_sink(sink: &FileSink) -> Value {
-    object([
+    let config = object([
         ("group", text(sink.group.as_ref())),
         ("mode", Some(mode(sink.mode))),
         ("owner", text(sink.owner.as_ref())),
         ("path", Some(path(&sink.path))),
+    ]);
+    let dh = sink.encryption.as_ref();
+    let (aad, variable) = match dh.and_then(|dh| dh.aad.as_ref()) {
+        Some(Aad::Text(aad)) => (Some(aad), None),
+        Some(Aad::Variable(name)) => (None, Some(name)),
+        None => (None, None),
+    };
+    object([
+        ("aad", text(aad)),
+        ("aad_env_var", text(variable)),
+        ("config", Some(config)),
+        ("derive_key", dh.map(|dh| dh.derive_key.into())),
+        ("dh_path", dh.map(|dh| path(&dh.dh_path))),
+        ("dh_type", dh.map(|_| "curve25519".into())),
+        ("type", Some("file".into())),
+        ("wrap_ttl", sink.wrap_ttl.map(duration)),
     ])
 }
 

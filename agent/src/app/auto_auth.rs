@@ -22,16 +22,19 @@ impl Parts {
     /// What startup waits for is the first login, and each sink's first token.
     pub(crate) fn build(
         config: &AutoAuth,
-        client: vault::client::Client,
+        client: &vault::client::Client,
         registry: &Registry,
         readiness: &Readiness,
     ) -> Result<Self, Error> {
-        let (task, tokens) = auth::Task::new(config, client, registry).map_err(Error::Auth)?;
+        let (task, tokens) =
+            auth::Task::new(config, client.clone(), registry).map_err(Error::Auth)?;
         let task = task.announcing(readiness.part("the first login"));
         let metrics = sink::Metrics::new(registry).map_err(Error::metrics)?;
         let mut sinks = Vec::new();
+        let namespace = config.method.namespace.as_deref();
         for config in &config.sinks {
-            let sink = sink::Sink::new(config, &tokens, &metrics).map_err(Error::Sink)?;
+            let sink = sink::Sink::new(config, namespace, client, &tokens, &metrics);
+            let sink = sink.map_err(Error::Sink)?;
             let part = readiness.part(format!("sink {}", sink.path().display()));
             sinks.push(sink.announcing(part));
         }

@@ -20,12 +20,17 @@ use keyside_lifecycle::shutdown::Shutdown;
 use tokio::sync::watch;
 use tokio::time::{self, Duration};
 
+use super::encryption::{self, Recipient};
+use super::wrapping::{self, Wrapping};
 use super::{Metrics, newer, owner};
 use crate::token::{Live, Tokens};
 
 /// Soon after whatever was in the way has gone.
 const MIN_BACKOFF: Duration = Duration::from_millis(500);
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
+/// Where each attempt asks Vault: as for a login.
+const MIN_ASKING: Duration = Duration::from_secs(1);
+const MAX_ASKING: Duration = Duration::from_mins(5);
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -39,6 +44,10 @@ pub(crate) enum Error {
     },
     #[error("{path} is {what}, and a sink replaces regular files only")]
     InTheWay { path: PathBuf, what: &'static str },
+    #[error(transparent)]
+    Wrap(wrapping::Error),
+    #[error(transparent)]
+    Encrypt(encryption::Error),
     #[error("{doing} {path}")]
     Io {
         doing: &'static str,
@@ -50,6 +59,7 @@ pub(crate) enum Error {
 
 pub(crate) struct Sink {
     place: Arc<Place>,
+    wrapping: Option<Wrapping>,
     tokens: Tokens,
     written: watch::Sender<u64>,
     metrics: Metrics,
@@ -62,6 +72,7 @@ impl Sink {
     pub(crate) fn new(config: &FileSink, tokens: Tokens, metrics: Metrics) -> Result<Self, Error> {
         Ok(Self {
             place: Arc::new(Place::new(config)?),
+            wrapping: None,
             tokens,
             written: watch::Sender::new(0),
             metrics,
@@ -69,6 +80,15 @@ impl Sink {
             failing: false,
             first: None,
         })
+    }
+
+    /// Puts a wrapping token into the file instead.
+    pub(crate) fn wrapping(self, wrapping: Wrapping) -> Self {
+        Self {
+            wrapping: Some(wrapping),
+            backoff: Backoff::new(MIN_ASKING, MAX_ASKING),
+            ..self
+        }
     }
 
     /// Tells `first` what the first write waits for, and when it is done.
@@ -113,7 +133,11 @@ impl Sink {
             Err(error) => {
                 self.failed(&error);
                 let pause = self.backoff.next(fastrand::f64());
-                time::sleep(pause).await;
+                let asked = match &error {
+                    Error::Wrap(error) => error.retry_after(),
+                    _ => None,
+                };
+                time::sleep(pause.max(asked.unwrap_or_default())).await;
             }
         }
     }
@@ -121,9 +145,15 @@ impl Sink {
     /// On a thread of its own: a folder on a disk or a network may take its time over `fsync`, and there is only one
     /// thread for everything else.
     async fn write(&self, live: &Arc<Live>) -> Result<(), Error> {
+        let wrapped = match &self.wrapping {
+            Some(wrapping) => Some(wrapping.wrap(&live.token).await.map_err(Error::Wrap)?),
+            None => None,
+        };
         let (place, live) = (Arc::clone(&self.place), Arc::clone(live));
-        let writing =
-            tokio::task::spawn_blocking(move || place.replace(live.token.expose().as_bytes()));
+        let writing = tokio::task::spawn_blocking(move || match &wrapped {
+            Some(text) => place.put(text),
+            None => place.put(live.token.expose().as_bytes()),
+        });
         writing.await.unwrap_or_else(|error| {
             Err(Error::Io {
                 doing: "write",
@@ -167,6 +197,7 @@ struct Place {
     mode: u32,
     owner: Option<u32>,
     group: Option<u32>,
+    recipient: Option<Recipient>,
 }
 
 impl Place {
@@ -181,7 +212,11 @@ impl Place {
         };
         let owner = config.owner.as_deref().map(owner::user).transpose();
         let group = config.group.as_deref().map(owner::group).transpose();
+        let variable = |name: &str| std::env::var(name).ok();
+        let recipient = config.encryption.as_ref();
+        let recipient = recipient.map(|config| Recipient::new(config, variable));
         Ok(Self {
+            recipient: recipient.transpose().map_err(Error::Encrypt)?,
             folder: if folder.as_os_str().is_empty() {
                 PathBuf::from(".")
             } else {
@@ -193,6 +228,14 @@ impl Place {
             group: group.map_err(unknown)?,
             path,
         })
+    }
+
+    /// Encrypts `text` if only one may read it, and replaces the file.
+    fn put(&self, text: &[u8]) -> Result<(), Error> {
+        match &self.recipient {
+            Some(recipient) => self.replace(&recipient.encrypt(text).map_err(Error::Encrypt)?),
+            None => self.replace(text),
+        }
     }
 
     fn replace(&self, text: &[u8]) -> Result<(), Error> {

@@ -36,6 +36,7 @@ const IDLE_TIME: Duration = Duration::from_secs(45);
 
 const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
 const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
+const WRAP_TTL: HeaderName = HeaderName::from_static("x-vault-wrap-ttl");
 const VAULT_REQUEST: HeaderName = HeaderName::from_static("x-vault-request");
 
 /// Cheap to clone; all clones share the pool and the gate.
@@ -134,8 +135,30 @@ impl Client {
 
     /// Sends a request of the agent itself when its turn at the gate has come, and reads the whole answer.
     pub(crate) async fn call(&self, reason: Reason, call: Call<'_>) -> Result<Secret, Error> {
-        self.0.gate.pass(reason).await;
         let request = self.request(&call)?;
+        self.ask(reason, &call, request).await
+    }
+
+    /// As [`Client::call`], with an answer that is wrapped for `ttl`, whole seconds.
+    pub(crate) async fn call_wrapped(
+        &self,
+        reason: Reason,
+        call: Call<'_>,
+        ttl: Duration,
+    ) -> Result<Secret, Error> {
+        let mut request = self.request(&call)?;
+        let ttl = HeaderValue::from(ttl.as_secs().max(1));
+        request.headers_mut().insert(WRAP_TTL, ttl);
+        self.ask(reason, &call, request).await
+    }
+
+    async fn ask(
+        &self,
+        reason: Reason,
+        call: &Call<'_>,
+        request: Request<Body>,
+    ) -> Result<Secret, Error> {
+        self.0.gate.pass(reason).await;
         let answered = async {
             let response = self.send(request).await?;
             let (head, body) = response.into_parts();
@@ -149,7 +172,7 @@ impl Client {
             return Err(Error::Status {
                 path: call.path.to_owned(),
                 status: head.status,
-                errors: said(&call, &body.unwrap_or_default()),
+                errors: said(call, &body.unwrap_or_default()),
                 retry_after: retry_after(&head.headers),
             });
         }

@@ -19,13 +19,14 @@ use tokio::time::{Duration, Instant};
 pub(crate) enum Reason {
     Login,
     Renew,
+    Wrap,
     LeaseRenew,
 }
 
 impl Reason {
     const fn lane(self) -> Lane {
         match self {
-            Self::Login | Self::Renew => Lane::Token,
+            Self::Login | Self::Renew | Self::Wrap => Lane::Token,
             Self::LeaseRenew => Lane::Lease,
         }
     }
@@ -34,6 +35,7 @@ impl Reason {
         match self {
             Self::Login => "login",
             Self::Renew => "renew",
+            Self::Wrap => "wrap",
             Self::LeaseRenew => "lease_renew",
         }
     }

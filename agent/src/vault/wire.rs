@@ -4,7 +4,7 @@
 //! a newer or an older server must not stop a login.
 
 use http::Method;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::token::Token;
@@ -69,6 +69,8 @@ pub(crate) struct Secret {
     /// Read as what a token's look-up answers; other data counts as all empty.
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) data: LookUp,
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) wrap_info: Option<WrapInfo>,
 }
 
 /// What Vault knows of a token.
@@ -86,6 +88,20 @@ pub(crate) struct LookUp {
     pub(crate) accessor: String,
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) policies: Vec<String>,
+}
+
+/// What stands for an answer that was wrapped. Written out, it is what Vault Agent writes: fields, order and all.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub(crate) struct WrapInfo {
+    #[serde(deserialize_with = "token", serialize_with = "exposed")]
+    pub(crate) token: Option<Token>,
+    accessor: String,
+    /// In seconds.
+    ttl: u64,
+    creation_time: String,
+    creation_path: String,
+    wrapped_accessor: String,
 }
 
 /// What a login or a token's renewal answers.
@@ -137,6 +153,11 @@ fn lenient_seconds<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> 
 
 fn token<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Token>, D::Error> {
     Ok(lenient::<D, Option<String>>(from)?.and_then(Token::new))
+}
+
+#[expect(clippy::ref_option, reason = "serde calls it so")]
+fn exposed<S: Serializer>(token: &Option<Token>, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(token.as_ref().map_or("", Token::expose))
 }
 
 #[cfg(test)]

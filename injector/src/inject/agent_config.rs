@@ -61,6 +61,8 @@ pub(crate) fn text(config: &Config) -> String {
 fn auto_auth(injection: &Injection, is_private: bool) -> AutoAuth {
     let sinks = injection.token.iter().map(|file| {
         Sink::File(FileSink {
+            wrap_ttl: None,
+            encryption: None,
             path: file.path.clone(),
             mode: file
                 .mode

@@ -4,7 +4,7 @@ use super::{Draft, kind};
 use crate::block::{self, Block, Body};
 use crate::check::{Bound, Socket};
 use crate::model::Mode;
-use crate::model::auto_auth::{FileSink, Sink, SocketSink};
+use crate::model::auto_auth::{Aad, Encryption, FileSink, Sink, SocketSink};
 use crate::node::{Field, Node, Value};
 use crate::peer::Kind;
 use crate::report::{Found, Report};
@@ -69,12 +69,90 @@ fn sink(report: &mut Report, path: &str, body: Body<'_>, draft: &mut Draft) -> O
     let config_path = block.path_of("config");
     let config = block.single(report, "config", of);
     let config = config.unwrap_or_else(|| Block::new(of, config_path, body.at, Vec::new()));
-    let sink = match of {
-        Kind::SocketSink => socket_sink(report, config, draft).map(Sink::Socket),
-        _ => file_sink(report, config, draft).map(Sink::File),
+    let sink = if of == Kind::SocketSink {
+        file_only(report, &mut block);
+        socket_sink(report, config, draft).map(Sink::Socket)
+    } else {
+        let wrap_ttl = block.value(report, "wrap_ttl", scalar::duration);
+        let encryption = encryption(report, &mut block);
+        file_sink(report, config, draft).map(|sink| {
+            Sink::File(FileSink {
+                wrap_ttl: wrap_ttl.map(|found| found.value),
+                encryption,
+                ..sink
+            })
+        })
     };
     block.finish(report);
     sink
+}
+
+/// A socket's clients are told the token itself.
+fn file_only(report: &mut Report, sink: &mut Block<'_>) {
+    for key in [
+        "aad",
+        "aad_env_var",
+        "derive_key",
+        "dh_path",
+        "dh_type",
+        "wrap_ttl",
+    ] {
+        for field in sink.take(key) {
+            let what = "is for a sink of type \"file\" only";
+            report.wrong(field.key.at, sink.path_of(key), what);
+        }
+    }
+}
+
+/// The keys of the Diffie–Hellman exchange: all that make sense together, or none.
+fn encryption(report: &mut Report, sink: &mut Block<'_>) -> Option<Encryption> {
+    let kind = sink.value(report, "dh_type", dh_type);
+    let path = sink.text(report, "dh_path").map(Found::into_path);
+    let derive = sink.value(report, "derive_key", scalar::flag);
+    let derive = derive.filter(|found| found.value);
+    let aad = sink.text(report, "aad");
+    let variable = sink.text(report, "aad_env_var");
+    if let (Some(_), Some(second)) = (&aad, &variable) {
+        let what = "says the same as `aad`; write one of them";
+        report.wrong_at(&second.origin, what);
+    }
+    if let (Some(_), Some(path)) = (&kind, &path) {
+        let text = aad.map(|found| Aad::Text(found.value));
+        return Some(Encryption {
+            dh_path: path.value.clone(),
+            derive_key: derive.is_some(),
+            aad: text.or_else(|| variable.map(|found| Aad::Variable(found.value))),
+        });
+    }
+    match (&kind, &path) {
+        (Some(kind), _) if !sink.wrote("dh_path") => {
+            report.wrong_at(&kind.origin, "needs `dh_path` beside it");
+        }
+        (_, Some(path)) if !sink.wrote("dh_type") => {
+            let what = "needs `dh_type` beside it; write `dh_type = \"curve25519\"`";
+            report.wrong_at(&path.origin, what);
+        }
+        _ if sink.wrote("dh_type") || sink.wrote("dh_path") => {}
+        _ => {
+            let derive = derive.map(|found| found.origin);
+            let aads = [aad, variable].into_iter().flatten();
+            for origin in derive.into_iter().chain(aads.map(|found| found.origin)) {
+                let what = "has no effect without `dh_type` and `dh_path`";
+                report.wrong_at(&origin, what);
+            }
+        }
+    }
+    None
+}
+
+fn dh_type(node: &Node) -> scalar::Read<()> {
+    match scalar::text(node)?.as_str() {
+        "curve25519" => Ok(()),
+        other => {
+            let other = scalar::quote(other);
+            Err(format!("{other} is not supported; write \"curve25519\""))
+        }
+    }
 }
 
 fn file_sink(report: &mut Report, mut config: Block<'_>, draft: &mut Draft) -> Option<FileSink> {
@@ -90,6 +168,8 @@ fn file_sink(report: &mut Report, mut config: Block<'_>, draft: &mut Draft) -> O
         mode: mode.map_or(Mode(0o640), |found| found.value),
         owner,
         group,
+        wrap_ttl: None,
+        encryption: None,
     })
 }
 

@@ -102,6 +102,30 @@ pub struct FileSink {
     pub owner: Option<String>,
     /// `group` (name or id), also spelt `gid`; the process's own where absent.
     pub group: Option<String>,
+    /// `wrap_ttl`: the file holds a wrapping token of so long a life instead.
+    pub wrap_ttl: Option<Duration>,
+    /// `dh_type` and what belongs to it: the file can be read by one recipient only.
+    pub encryption: Option<Encryption>,
+}
+
+/// `dh_type = "curve25519"`: a Diffie–Hellman exchange with whoever wrote `dh_path`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encryption {
+    /// `dh_path`: JSON with the recipient's public key.
+    pub dh_path: PathBuf,
+    /// `derive_key`: the shared secret goes through HKDF first.
+    pub derive_key: bool,
+    /// `aad` or `aad_env_var`.
+    pub aad: Option<Aad>,
+}
+
+/// What is authenticated beside what is encrypted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Aad {
+    /// `aad`: the text itself.
+    Text(String),
+    /// `aad_env_var`: an environment variable that holds it when the agent starts.
+    Variable(String),
 }
 
 /// A `socket` sink: a Unix socket that tells whoever connects the token, and each later one.

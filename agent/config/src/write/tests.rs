@@ -8,7 +8,9 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::load::{Flags, load};
-use crate::model::auto_auth::{AutoAuth, FileSink, Login, Method, Sink, SocketSink};
+use crate::model::auto_auth::{
+    Aad, AutoAuth, Encryption, FileSink, Login, Method, Sink, SocketSink,
+};
 use crate::model::listener::{Bind, HostPort, Listener, Role};
 use crate::model::vault::{Address, ClientCertificate, Vault};
 use crate::model::{
@@ -131,14 +133,23 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn encryption()(
+        dh_path in path("dh"), derive_key: bool, aad in of((any::<bool>(), text()))
+    ) -> Encryption {
+        let aad = aad.map(|(is_text, text)| if is_text { Aad::Text(text) } else { Aad::Variable(text) });
+        Encryption { dh_path, derive_key, aad }
+    }
+}
+
+prop_compose! {
     fn sink(index: usize)(
         path in path(&format!("sink{index}")), mode in mode(), owner in of(text()), group in of(text()),
-        is_socket: bool,
+        is_socket: bool, wrap_ttl in of(duration()), encryption in of(encryption()),
     ) -> Sink {
         if is_socket {
             Sink::Socket(SocketSink { path, mode, owner, group })
         } else {
-            Sink::File(FileSink { path, mode, owner, group })
+            Sink::File(FileSink { path, mode, owner, group, wrap_ttl, encryption })
         }
     }
 }

@@ -15,6 +15,8 @@ fn config(folder: &TempDir, mode: u32) -> FileSink {
         mode: Mode(mode),
         owner: None,
         group: None,
+        wrap_ttl: None,
+        encryption: None,
     }
 }
 
@@ -119,6 +121,8 @@ fn only_memory_is_no_disk() {
             mode: Mode(0o600),
             owner: None,
             group: None,
+            wrap_ttl: None,
+            encryption: None,
         };
         assert_eq!(
             Place::new(&config).unwrap().is_on_disk(),
@@ -135,6 +139,8 @@ fn a_path_without_a_name_is_no_sink() {
         mode: Mode(0o600),
         owner: None,
         group: None,
+        wrap_ttl: None,
+        encryption: None,
     };
     assert!(matches!(Place::new(&config), Err(Error::NoName { .. })));
 }
@@ -177,6 +183,8 @@ fn run(path: PathBuf) -> Running {
         mode: Mode(0o600),
         owner: None,
         group: None,
+        wrap_ttl: None,
+        encryption: None,
     };
     let sink = Sink::new(&config, receiver, metrics.clone()).unwrap();
     let written = sink.written();
