@@ -141,13 +141,7 @@ fn a_jwt_is_read_trimmed_and_removed() -> anyhow::Result<()> {
     let mut agent = world.agent(&config)?;
     agent.child.wait_for_event("started")?;
     assert!(!path.exists());
-    assert!(
-        world
-            .server
-            .client(&world.sink()?)?
-            .look_up_self()?
-            .is_some()
-    );
+    assert!(world.sink_lives()?);
     Ok(())
 }
 

@@ -145,13 +145,7 @@ fn keyside_config_alone_is_enough_to_log_in() -> anyhow::Result<()> {
     command.env("KEYSIDE_CONFIG", world.config().to_string());
     let mut agent = Agent::start(command, world.path("admin.sock"))?;
     agent.child.wait_for_event("started")?;
-    assert!(
-        world
-            .server
-            .client(&world.sink()?)?
-            .look_up_self()?
-            .is_some()
-    );
+    assert!(world.sink_lives()?);
     Ok(())
 }
 
@@ -193,13 +187,7 @@ fn hcl_logs_in_as_json_does() -> anyhow::Result<()> {
     command.arg(format!("-config={}", path.display()));
     let mut agent = Agent::start(command, world.path("admin.sock"))?;
     agent.child.wait_for_event("started")?;
-    assert!(
-        world
-            .server
-            .client(&world.sink()?)?
-            .look_up_self()?
-            .is_some()
-    );
+    assert!(world.sink_lives()?);
     Ok(())
 }
 

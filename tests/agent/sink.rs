@@ -75,13 +75,7 @@ fn a_link_in_the_way_is_refused_and_holds_up_no_other_sink() -> anyhow::Result<(
     let told = agent.child.wait_for_event("sink_failed")?;
     assert!(told.to_string().contains("is a symbolic link"), "{told}");
     agent.child.wait_for_event("sink_written")?;
-    assert!(
-        world
-            .server
-            .client(&world.sink()?)?
-            .look_up_self()?
-            .is_some()
-    );
+    assert!(world.sink_lives()?);
     assert_eq!(fs::read_to_string(&elsewhere)?, "mine");
     assert!(
         agent.child.events("started").is_empty(),

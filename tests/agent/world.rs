@@ -102,6 +102,12 @@ impl World {
         let path = self.path("token");
         std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
     }
+
+    /// Whether Vault knows the token in the sink.
+    pub(crate) fn sink_lives(&self) -> anyhow::Result<bool> {
+        let client = self.server.client(&self.sink()?)?;
+        Ok(client.look_up_self()?.is_some())
+    }
 }
 
 /// A running agent.
