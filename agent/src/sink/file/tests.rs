@@ -3,11 +3,13 @@ use std::os::unix::fs::{MetadataExt as _, symlink};
 use keyside_config::model::Mode;
 use keyside_lifecycle::shutdown;
 use prometheus::Registry;
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use super::*;
 use crate::token::{Token, TokenState};
+use crate::vault::fake::{Fake, Reply};
 
 fn config(folder: &TempDir, mode: u32) -> FileSink {
     FileSink {
@@ -251,4 +253,47 @@ async fn an_unwritable_folder_is_tried_again_and_gets_the_newest_token() {
     assert_eq!(*running.written.borrow(), 2, "the old one is never written");
     assert_eq!(fs::read_to_string(&running.path).unwrap(), "two");
     assert_eq!(running.writes("success"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_vault_that_does_not_wrap_is_asked_again_when_it_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut refused = false;
+    let fake = Fake::start(move |_| {
+        if !std::mem::replace(&mut refused, true) {
+            return Reply(429, Some(1000), json!({ "errors": ["too many"] }));
+        }
+        Reply(
+            200,
+            None,
+            json!({ "wrap_info": { "token": "w", "ttl": 90, "accessor": "a" } }),
+        )
+    });
+    let (tokens, receiver) = watch::channel(TokenState::Pending);
+    let metrics = Metrics::new(&Registry::new()).unwrap();
+    let config = config(&folder, 0o600);
+    let wrapping = Wrapping::new(fake.client(), Some("team"), Duration::from_secs(90));
+    let sink = Sink::new(&config, receiver, metrics).unwrap();
+    let sink = sink.wrapping(wrapping);
+    let mut written = sink.written();
+    let (_trigger, shutdown) = shutdown::channel();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(sink.run(shutdown));
+    tokens.send_replace(live("one", 1));
+    written.wait_for(|written| *written == 1).await.unwrap();
+
+    let asked = fake.asked();
+    let [first, second] = &asked[..] else {
+        panic!("{asked:?}")
+    };
+    assert_eq!(second.path, "/v1/sys/wrapping/wrap");
+    assert_eq!(second.token.as_deref(), Some("one"));
+    assert_eq!(second.namespace.as_deref(), Some("team"));
+    assert_eq!(second.body, json!({ "token": "one" }));
+    assert!(second.at - first.at >= Duration::from_secs(1000));
+    let expected = concat!(
+        r#"{"token":"w","accessor":"a","ttl":90,"creation_time":"","creation_path":"","#,
+        "\"wrapped_accessor\":\"\"}\n"
+    );
+    assert_eq!(fs::read_to_string(&config.path).unwrap(), expected);
 }
