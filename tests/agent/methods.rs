@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use http::Method;
+use http::{Method, StatusCode};
 use keyside_harness::poll;
+use keyside_harness::tap::Action;
 use serde_json::{Value, json};
 
 use crate::world::{Agent, World};
@@ -192,5 +193,62 @@ fn a_certificate_is_read_again_where_reload_says_so() -> anyhow::Result<()> {
             assert!(agent.child.events("logged_in").is_empty());
         }
     }
+    Ok(())
+}
+
+const PASSWORD: &str = " correct horse ";
+
+/// A method of this type for this user, whose password is in a file that goes.
+fn password(world: &World, kind: &str, username: &str) -> anyhow::Result<Value> {
+    let path = world.path("password");
+    std::fs::write(&path, format!("{PASSWORD}\n"))?;
+    Ok(json!({ "type": kind, "config": { "username": username, "password_file_path": path } }))
+}
+
+#[test]
+fn a_user_logs_in_again_when_the_password_file_is_gone() -> anyhow::Result<()> {
+    let world = World::new()?;
+    let root = world.server.root();
+    root.write("sys/auth/userpass", &json!({ "type": "userpass" }))?;
+    let user = json!({ "password": PASSWORD, "token_ttl": "3s", "token_max_ttl": "3s" });
+    root.write("auth/userpass/users/zoe.o-hara", &user)?;
+    let mut agent = agent(&world, &password(&world, "userpass", "zoe.o-hara")?)?;
+    agent.child.wait_for_event("started")?;
+    assert!(
+        !world.path("password").exists(),
+        "the password stays on disk"
+    );
+    check_sink_is_live(&world)?;
+    agent.child.wait_for_event("replaced")?;
+    check_sink_is_live(&world)?;
+    check_not_told(&agent, PASSWORD.trim());
+    Ok(())
+}
+
+/// No directory is at hand, so what reaches Vault is what counts; a server that repeats it does not get it into the log.
+#[test]
+fn an_ldap_login_sends_the_password_to_the_path_of_its_user() -> anyhow::Result<()> {
+    let world = World::new()?;
+    world.tap.rule(|_| Action::Answer {
+        status: StatusCode::BAD_REQUEST,
+        headers: http::HeaderMap::new(),
+        body: json!({ "errors": [format!("no such password: {PASSWORD}!")] })
+            .to_string()
+            .into(),
+    });
+    let mut agent = agent(&world, &password(&world, "ldap", "zoë")?)?;
+    let told = agent.child.wait_for_event("login_failed")?;
+    assert!(told.to_string().contains("by the ldap method"), "{told}");
+    let requests = world.tap.requests();
+    let request = requests.first().context("no request")?;
+    assert!(
+        request.is(&Method::POST, "/v1/auth/ldap/login/zo%C3%AB"),
+        "{}",
+        request.path
+    );
+    let body: Value = serde_json::from_slice(&request.body)?;
+    assert_eq!(body, json!({ "password": PASSWORD }));
+    assert_eq!(request.header("x-vault-token"), None);
+    check_not_told(&agent, PASSWORD.trim());
     Ok(())
 }

@@ -14,6 +14,7 @@ pub(crate) enum Kind {
     AppRole,
     TokenFile,
     Cert,
+    Password,
     Sink,
     FileSink,
     SocketSink,
@@ -53,6 +54,7 @@ const NO_EFFECT: &[(Kind, &str, &str)] = &[
     (Kind::Vault, "retry", RETRY),
     (Kind::Method, "mount_path", "the token_file method has no mount"),
     (Kind::Jwt, "jwt_read_period", "the file is read at every login"),
+    (Kind::Password, "password_read_period", "the file is read at every login"),
     (Kind::Listener, "http_idle_timeout", IDLE),
     (Kind::Listener, "http_read_header_timeout", IDLE),
     (Kind::Listener, "http_read_timeout", IDLE),
@@ -75,6 +77,7 @@ const UNSUPPORTED: &[(Kind, &str, &[&str])] = &[
     (Kind::Method, BOTH, &["wrap_ttl"]),
     (Kind::Kubernetes, VAULT, &["service_account"]),
     (Kind::Jwt, BOTH, &["remove_jwt_follows_symlinks"]),
+    (Kind::Password, VAULT, &["remove_password_follows_symlinks"]),
     (Kind::AppRole, BOTH, &["secret_id_response_wrapping_path"]),
     (Kind::Cache, BOTH, &["persist"]),
     (Kind::Cache, VAULT, &[
@@ -101,9 +104,8 @@ const UNSUPPORTED: &[(Kind, &str, &[&str])] = &[
 ];
 
 /// Types of `method` that others have.
-pub(crate) const OTHER_METHODS: &[&str] = &[
-    "alicloud", "aws", "azure", "cf", "gcp", "kerberos", "ldap", "oci", "userpass",
-];
+pub(crate) const OTHER_METHODS: &[&str] =
+    &["alicloud", "aws", "azure", "cf", "gcp", "kerberos", "oci"];
 
 /// Types of `method` that Keyside will not have.
 pub(crate) const REFUSED_METHODS: &[&str] = &["cf", "kerberos", "oci"];

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::model::auto_auth::{Aad, AutoAuth, FileSink, Login, Method, Sink, SocketSink};
+use crate::model::auto_auth::{Aad, AutoAuth, FileSink, Login, Method, Password, Sink, SocketSink};
 use crate::model::listener::{Bind, Listener, Role};
 use crate::model::vault::{Address, Vault};
 use crate::model::{Admin, AttachToken, Cache, Config, Limits, LogFormat, LogLevel, Mode};
@@ -147,7 +147,18 @@ fn login(login: &Login) -> (&'static str, Value) {
             ]);
             ("cert", config)
         }
+        Login::Userpass(of) => ("userpass", password(of)),
+        Login::Ldap(of) => ("ldap", password(of)),
     }
+}
+
+fn password(password: &Password) -> Value {
+    let remove = password.remove_after_reading;
+    object([
+        ("password_file_path", Some(path(&password.path))),
+        ("remove_password_after_reading", Some(remove.into())),
+        ("username", text(Some(&password.username))),
+    ])
 }
 
 fn sink(sink: &Sink) -> Value {

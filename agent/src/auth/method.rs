@@ -16,6 +16,7 @@ mod approle;
 mod cert;
 mod jwt;
 mod kubernetes;
+mod password;
 mod token_file;
 
 pub(super) enum Method {
@@ -24,6 +25,7 @@ pub(super) enum Method {
     AppRole(approle::AppRole),
     TokenFile(token_file::TokenFile),
     Cert(cert::Cert),
+    Password(password::Password),
 }
 
 /// What to ask Vault for a token with.
@@ -86,6 +88,8 @@ impl Method {
                 client_certificate.as_ref(),
                 *reload,
             )),
+            Login::Userpass(of) => Self::Password(password::Password::new("userpass", of)),
+            Login::Ldap(of) => Self::Password(password::Password::new("ldap", of)),
         }
     }
 
@@ -96,6 +100,7 @@ impl Method {
             Self::AppRole(_) => "approle",
             Self::TokenFile(_) => "token_file",
             Self::Cert(_) => "cert",
+            Self::Password(method) => method.kind,
         }
     }
 
@@ -103,6 +108,7 @@ impl Method {
     pub(super) fn path(&self, mount: &str) -> String {
         match self {
             Self::TokenFile(_) => "auth/token/lookup-self".to_owned(),
+            Self::Password(method) => method.path(mount),
             Self::Kubernetes(_) | Self::Jwt(_) | Self::AppRole(_) | Self::Cert(_) => {
                 format!("{mount}/login")
             }
@@ -117,6 +123,7 @@ impl Method {
             Self::AppRole(method) => method.credential().map(Attempt::LogIn),
             Self::TokenFile(method) => method.attempt(),
             Self::Cert(method) => method.credential(common).map(Attempt::LogIn),
+            Self::Password(method) => method.credential().map(Attempt::LogIn),
         }
     }
 
@@ -139,12 +146,16 @@ impl Method {
 
 /// A file's text without the white space around it, which editors and `echo` leave there.
 fn read(path: &Path) -> Result<Zeroizing<String>, Error> {
+    read_trimmed(path, str::trim)
+}
+
+fn read_trimmed(path: &Path, trim: fn(&str) -> &str) -> Result<Zeroizing<String>, Error> {
     let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
         path: path.to_owned(),
         source,
     })?;
     let text = Zeroizing::new(text);
-    let trimmed = text.trim();
+    let trimmed = trim(&text);
     if trimmed.is_empty() {
         return Err(Error::Empty {
             path: path.to_owned(),
@@ -157,6 +168,7 @@ fn read(path: &Path) -> Result<Zeroizing<String>, Error> {
 struct Remembered {
     path: PathBuf,
     remove: bool,
+    trim: fn(&str) -> &str,
     removal_failed: bool,
     last: Option<Zeroizing<String>>,
 }
@@ -166,13 +178,14 @@ impl Remembered {
         Self {
             path: path.to_owned(),
             remove,
+            trim: str::trim,
             removal_failed: false,
             last: None,
         }
     }
 
     fn read(&mut self) -> Result<&str, Error> {
-        match (read(&self.path), &self.last) {
+        match (read_trimmed(&self.path, self.trim), &self.last) {
             (Ok(text), _) => {
                 self.last = Some(text);
                 self.remove();

@@ -19,6 +19,7 @@ use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use keyside_config::model::vault::{Address, ClientCertificate, Vault};
 use rustls_pki_types::ServerName;
+use zeroize::Zeroizing;
 
 use super::connect::{Connector, Dial};
 use super::error::Error;
@@ -205,7 +206,7 @@ impl Client {
         }
         let mut bytes = Bytes::new();
         if let Some(body) = &call.body {
-            bytes = body.0.to_string().into();
+            bytes = Bytes::from_owner(Zeroizing::new(body.0.to_string().into_bytes()));
             request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         let body = Full::new(bytes)

@@ -6,6 +6,7 @@
 use http::Method;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
+use zeroize::Zeroize as _;
 
 use crate::token::Token;
 
@@ -21,8 +22,23 @@ pub(crate) struct Call<'a> {
     pub(crate) body: Option<Body>,
 }
 
-/// A request's JSON. `Debug` shows the names of its fields only: the values are credentials.
+/// A request's JSON. `Debug` shows the names of its fields only: the values are credentials, and wiped on drop.
 pub(crate) struct Body(pub(crate) Value);
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        for value in self
+            .0
+            .as_object_mut()
+            .into_iter()
+            .flat_map(serde_json::Map::values_mut)
+        {
+            if let Value::String(text) = value {
+                text.zeroize();
+            }
+        }
+    }
+}
 
 impl std::fmt::Debug for Body {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

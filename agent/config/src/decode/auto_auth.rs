@@ -11,7 +11,15 @@ use crate::peer::{self, Kind};
 use crate::report::Report;
 use crate::scalar;
 
-const METHODS: &[&str] = &["approle", "cert", "jwt", "kubernetes", "token_file"];
+const METHODS: &[&str] = &[
+    "approle",
+    "cert",
+    "jwt",
+    "kubernetes",
+    "ldap",
+    "token_file",
+    "userpass",
+];
 
 pub(super) fn auto_auth(report: &mut Report, top: &mut Block<'_>, draft: &mut Draft) {
     let Some(mut block) = top.single(report, "auto_auth", Kind::AutoAuth) else {

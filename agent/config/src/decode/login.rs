@@ -2,7 +2,7 @@
 
 use super::vault;
 use crate::block::Block;
-use crate::model::auto_auth::{Login, SERVICE_ACCOUNT_TOKEN};
+use crate::model::auto_auth::{Login, Password, SERVICE_ACCOUNT_TOKEN};
 use crate::model::vault::ClientCertificate;
 use crate::peer::Kind;
 use crate::report::{Found, Report};
@@ -13,6 +13,7 @@ pub(super) fn login(report: &mut Report, method: &mut Block<'_>, kind: &str) -> 
         "jwt" => Kind::Jwt,
         "token_file" => Kind::TokenFile,
         "cert" => Kind::Cert,
+        "userpass" | "ldap" => Kind::Password,
         _ => Kind::AppRole,
     };
     let (at, path) = (method.at(), method.path_of("config"));
@@ -23,6 +24,14 @@ pub(super) fn login(report: &mut Report, method: &mut Block<'_>, kind: &str) -> 
         Kind::Jwt => jwt(report, &mut config),
         Kind::TokenFile => token_file(report, &mut config),
         Kind::Cert => Some(cert(report, &mut config)),
+        Kind::Password => {
+            let password = password(report, &mut config);
+            password.map(if kind == "ldap" {
+                Login::Ldap
+            } else {
+                Login::Userpass
+            })
+        }
         _ => app_role(report, &mut config),
     };
     config.finish(report);
@@ -80,6 +89,17 @@ fn cert(report: &mut Report, config: &mut Block<'_>) -> Login {
         }),
         reload: config.flag(report, "reload").unwrap_or_default(),
     }
+}
+
+fn password(report: &mut Report, config: &mut Block<'_>) -> Option<Password> {
+    let username = config.required(report, "username");
+    let path = config.required(report, "password_file_path");
+    let remove = config.flag(report, "remove_password_after_reading");
+    Some(Password {
+        username: username?.value,
+        path: path?.value.into(),
+        remove_after_reading: remove.unwrap_or(true),
+    })
 }
 
 #[cfg(test)]

@@ -77,6 +77,21 @@ pub enum Login {
         /// `reload`: the files are read at every login, not at the first one only.
         reload: bool,
     },
+    /// `userpass`: a name and a password that Vault keeps.
+    Userpass(Password),
+    /// `ldap`: a name and a password of a directory.
+    Ldap(Password),
+}
+
+/// Who logs in, and where the password is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Password {
+    /// `username`.
+    pub username: String,
+    /// `password_file_path`: read again at every login.
+    pub path: PathBuf,
+    /// `remove_password_after_reading`, true by default.
+    pub remove_after_reading: bool,
 }
 
 /// Where the kubelet puts a pod's service-account token.

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::load::{Flags, load};
 use crate::model::auto_auth::{
-    Aad, AutoAuth, Encryption, FileSink, Login, Method, Sink, SocketSink,
+    Aad, AutoAuth, Encryption, FileSink, Login, Method, Password, Sink, SocketSink,
 };
 use crate::model::listener::{Bind, HostPort, Listener, Role};
 use crate::model::vault::{Address, ClientCertificate, Vault};
@@ -86,6 +86,12 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn password()(username in text(), path in path("password"), remove_after_reading: bool) -> Password {
+        Password { username, path, remove_after_reading }
+    }
+}
+
 fn login() -> impl Strategy<Value = Login> {
     let kubernetes = (text(), path("token"));
     let jwt = (text(), path("jwt"), any::<bool>());
@@ -107,6 +113,8 @@ fn login() -> impl Strategy<Value = Login> {
             }
         ),
         path("token").prop_map(|path| Login::TokenFile { path }),
+        password().prop_map(Login::Userpass),
+        password().prop_map(Login::Ldap),
         cert.prop_map(|(name, ca_cert, pair, reload)| Login::Cert {
             name,
             ca_cert,

@@ -1,6 +1,7 @@
 use std::fs;
 
 use keyside_config::model::Limits;
+use keyside_config::model::auto_auth;
 use keyside_config::model::vault::{ClientCertificate, Vault};
 
 use super::*;
@@ -41,7 +42,7 @@ fn client() -> Client {
 
 fn sent(method: &mut Method) -> serde_json::Value {
     match method.attempt(&client()).unwrap() {
-        Attempt::LogIn(body) => body.0,
+        Attempt::LogIn(body) => body.0.clone(),
         Attempt::LookUp(token) => token.expose().into(),
     }
 }
@@ -207,4 +208,44 @@ fn a_certificate_that_cannot_be_read_is_a_missing_credential_that_names_it() {
     let error = method.attempt(&client()).unwrap_err();
     let told = keyside_lifecycle::error::chain(&error);
     assert!(told.contains(&format!("read {}", path.display())), "{told}");
+}
+
+#[test]
+fn a_password_is_sent_to_the_path_of_its_user_and_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("password");
+    for login in [Login::Userpass as fn(_) -> _, Login::Ldap] {
+        for (username, segment) in [
+            ("ann.o-hara_1~", "ann.o-hara_1~"),
+            ("a b/c%?#", "a%20b%2Fc%25%3F%23"),
+            ("zo\u{eb}@x", "zo%C3%AB%40x"),
+        ] {
+            let mut method = Method::new(&login(auto_auth::Password {
+                username: username.to_owned(),
+                path: path.clone(),
+                remove_after_reading: true,
+            }));
+            assert_eq!(method.path("auth/m"), format!("auth/m/login/{segment}"));
+            assert_eq!(error(&mut method), format!("read {}", path.display()));
+            fs::write(&path, " p w \r\n").unwrap();
+            let expected = serde_json::json!({"password": " p w "});
+            assert_eq!(sent(&mut method), expected);
+            assert!(!path.exists());
+            assert_eq!(sent(&mut method), expected, "it is remembered");
+        }
+    }
+}
+
+#[test]
+fn a_password_stays_where_that_is_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("password");
+    fs::write(&path, "pw").unwrap();
+    let mut method = Method::new(&Login::Ldap(auto_auth::Password {
+        username: "ann".to_owned(),
+        path: path.clone(),
+        remove_after_reading: false,
+    }));
+    sent(&mut method);
+    assert!(path.exists());
 }

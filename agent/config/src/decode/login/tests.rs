@@ -1,7 +1,7 @@
 //! What each method's parameters come to, and which of them a message names.
 
 use crate::load::{Flags, load_with_notes};
-use crate::model::auto_auth::{Login, Method};
+use crate::model::auto_auth::{Login, Method, Password};
 use crate::model::vault::ClientCertificate;
 use crate::source::{Source, Syntax};
 
@@ -115,4 +115,46 @@ fn cert_takes_what_the_vault_block_does_not_say() {
         r#"reload = "often""#,
         &["reload: `often` is not a boolean; write true or false"],
     );
+}
+
+#[test]
+fn userpass_and_ldap_take_a_name_and_the_file_of_a_password() {
+    for (kind, login) in [
+        ("userpass", Login::Userpass as fn(Password) -> Login),
+        ("ldap", Login::Ldap),
+    ] {
+        for (flag, remove_after_reading) in
+            [("", true), ("remove_password_after_reading = false", false)]
+        {
+            let method = format!(
+                r#""{kind}" {{ config {{ username = "ann" password_file_path = "/pw" {flag} }} }}"#
+            );
+            let password = Password {
+                username: "ann".to_owned(),
+                path: "/pw".into(),
+                remove_after_reading,
+            };
+            check(&method, &format!("auth/{kind}"), &login(password));
+        }
+        check_mistakes(
+            kind,
+            "",
+            &["username: is missing", "password_file_path: is missing"],
+        );
+        check_mistakes(
+            kind,
+            r#"username = "" password_file_path = "/pw" remove_password_after_reading = 2"#,
+            &[
+                "username: must not be empty",
+                "remove_password_after_reading: is a number; write true or false",
+            ],
+        );
+        check_mistakes(
+            kind,
+            r#"username = "ann" password_file_path = "/pw" remove_password_follows_symlinks = true"#,
+            &[
+                "remove_password_follows_symlinks: is Vault Agent's; this version of keyside-agent does not support it",
+            ],
+        );
+    }
 }
