@@ -115,7 +115,8 @@ impl App {
             .map(|config| auto_auth::Parts::build(config, &client, &registry, &readiness))
             .transpose()?;
         let tokens = auto_auth.as_ref().map(|parts| parts.tokens.clone());
-        let proxy = proxy::Parts::build(&config, client, tokens, &registry).await?;
+        let checks = auto_auth.as_ref().map(|parts| parts.checks.clone());
+        let proxy = proxy::Parts::build(&config, client, tokens, checks, &registry).await?;
         let handler = Arc::new(admin::handler::Handler {
             readiness: readiness.clone(),
             token: auto_auth.as_ref().map(auto_auth::Parts::token),

@@ -19,11 +19,13 @@ use tokio::time::{self, Duration, Instant};
 
 use crate::token::{Live, Token, TokenState, Tokens};
 use crate::vault::{self, gate, wire};
+use check::{Checker, Checks};
 use machine::{Event, Failure, Grant, Machine, Step};
 use method::Attempt;
 use metrics::Metrics;
 use story::Story;
 
+pub(crate) mod check;
 mod machine;
 mod method;
 mod metrics;
@@ -86,6 +88,9 @@ pub(crate) struct Task {
     metrics: Metrics,
     story: Story,
     trouble: watch::Sender<Option<String>>,
+    checks: Checks,
+    /// The generation of the last token that was found dead.
+    buried: u64,
     first: Option<Part>,
 }
 
@@ -95,6 +100,7 @@ enum Outcome {
     LoginFailed(Error),
     Renewed(Grant),
     RenewalFailed(Error),
+    FoundDead(u64),
     Due,
 }
 
@@ -123,6 +129,8 @@ impl Task {
             exit_on_err: settings.exit_on_err,
             backoff: Backoff::new(settings.min_backoff, settings.max_backoff),
             tokens: sender,
+            checks: Checks::new(tokens.clone()),
+            buried: 0,
             metrics: Metrics::new(registry, tokens.clone()).map_err(Error::Metrics)?,
             story: Story::default(),
             trouble: watch::Sender::new(None),
@@ -144,9 +152,20 @@ impl Task {
         self.trouble.subscribe()
     }
 
+    /// For those who use the token: to tell that Vault refused it.
+    pub(crate) fn checks(&self) -> Checks {
+        self.checks.clone()
+    }
+
     /// Runs until `shutdown` is requested. The token is left as it is then: the next process may want it.
     pub(crate) async fn run(mut self, shutdown: Shutdown) -> Result<(), Error> {
         let mut ending = std::pin::pin!(shutdown.requested());
+        let checker = Checker {
+            client: self.client.clone(),
+            namespace: self.namespace.clone(),
+            checks: self.checks(),
+        };
+        let mut checking = std::pin::pin!(checker.run());
         let (mut machine, mut step) = Machine::start(
             self.exit_on_err,
             self.backoff.clone(),
@@ -158,6 +177,7 @@ impl Task {
             let outcome = tokio::select! {
                 biased;
                 () = &mut ending => return Ok(()),
+                never = &mut checking => match never {},
                 outcome = self.next(step) => outcome,
             };
             step = self.apply(&mut machine, outcome, Instant::now())?;
@@ -175,13 +195,26 @@ impl Task {
                 Ok(grant) => Outcome::Renewed(grant),
                 Err(error) => Outcome::RenewalFailed(error),
             },
-            Step::Wait { until } => {
-                time::sleep_until(until).await;
-                Outcome::Due
-            }
-            // `apply` has turned `GiveUp` into an error.
-            Step::Rest | Step::GiveUp => std::future::pending().await,
+            Step::Wait { until } => tokio::select! {
+                generation = self.death() => Outcome::FoundDead(generation),
+                () = time::sleep_until(until) => Outcome::Due,
+            },
+            Step::Rest => Outcome::FoundDead(self.death().await),
+            // `apply` has turned it into an error.
+            Step::GiveUp => std::future::pending().await,
         }
+    }
+
+    /// Waits until the token in hand is found dead, once for each. A login that is under way replaces it anyway, and
+    /// a renewal will be refused: so only those who do nothing need to know.
+    async fn death(&self) -> u64 {
+        let held = self
+            .tokens
+            .borrow()
+            .live()
+            .map_or(0, |live| live.generation);
+        let known = self.buried.max(held.saturating_sub(1));
+        self.checks.death_after(known).await.generation
     }
 
     fn apply(
@@ -192,6 +225,10 @@ impl Task {
     ) -> Result<Step, Error> {
         match outcome {
             Outcome::Due => Ok(machine.apply(Event::Due, now)),
+            Outcome::FoundDead(generation) => {
+                self.buried = generation;
+                Ok(machine.apply(Event::FoundDead, now))
+            }
             Outcome::LoggedIn(grant, obtained) => {
                 self.metrics.login("success");
                 self.trouble.send_replace(None);
@@ -338,6 +375,7 @@ impl Task {
             accessor: obtained.accessor,
             policies: obtained.policies,
             generation,
+            obtained: Instant::now(),
             expires,
         });
         self.tokens
@@ -355,6 +393,7 @@ impl Task {
                 accessor: live.accessor.clone(),
                 policies: live.policies.clone(),
                 generation: live.generation,
+                obtained: live.obtained,
                 expires,
             }));
             true

@@ -24,6 +24,7 @@ pub(crate) mod answer;
 pub(crate) mod body;
 mod call;
 pub(crate) mod clear;
+pub(crate) mod dead;
 pub(crate) mod flight;
 pub(crate) mod identity;
 pub(crate) mod json;
@@ -60,6 +61,16 @@ pub(crate) struct Asked {
     pub(crate) place: String,
     /// Absent for a login by nobody.
     pub(crate) maker: Option<Maker>,
+}
+
+impl Asked {
+    fn asker(&self) -> Option<TokenId> {
+        self.maker.as_ref().map(|maker| TokenId::from(&maker.token))
+    }
+
+    fn flight(&self) -> (Key, Option<TokenId>) {
+        (self.key, self.asker())
+    }
 }
 
 /// Why nothing came. Shared by all who waited.
@@ -103,7 +114,9 @@ struct Shared {
 
 struct State {
     store: Store,
-    flights: HashMap<Key, Flight<Kept, Served, Error>>,
+    /// By key and asker: the pod keeps its key when its token is replaced, but must not be given what the one before
+    /// was refused.
+    flights: HashMap<(Key, Option<TokenId>), Flight<Kept, Served, Error>>,
     ended: Ended,
     limited: Limited,
 }
@@ -256,7 +269,7 @@ impl Cache {
                 Found::Ending(answer, ends) => Some(Kept { answer, ends }),
                 Found::Nothing => None,
             };
-            let joined = state.flights.get(&asked.key).and_then(Flight::join);
+            let joined = state.flights.get(&asked.flight()).and_then(Flight::join);
             let (seat, first) = match joined {
                 Some(seat) => (seat, false),
                 None => (self.take_off(state, asked, fetch), true),
@@ -288,7 +301,7 @@ impl Cache {
         let shared = SharedCall { call, pilot };
         let task = self.0.calls.spawn(shared.fly(fetch.clone()));
         flight.flown_by(task.abort_handle());
-        state.flights.insert(asked.key, flight);
+        state.flights.insert(asked.flight(), flight);
         seat
     }
 

@@ -4,7 +4,7 @@
 //! decision needs them: a request's is read where its answer may be kept or where it revokes something.
 //!
 //! Invariant: a request is sent to Vault at most once, as it came, but for hop-by-hop headers, the token and the
-//! namespace.
+//! namespace. One that only reads, and that was refused because the agent's own token is dead, is sent once more.
 //! Invariant: a revocation is applied although the client that asked for it has left.
 
 use std::sync::Arc;
@@ -12,14 +12,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use keyside_config::model::AttachToken;
 use keyside_config::model::listener::Role;
 use prometheus::Registry;
 use tokio_util::task::TaskTracker;
 
+use crate::auth::check::Checks;
 use crate::cache::body::{self, Read};
 use crate::cache::identity::{Identity, TokenId};
 use crate::cache::key::{Key, Parts as KeyParts};
@@ -64,6 +65,7 @@ pub(crate) struct Proxy {
     client: Client,
     /// Absent where nothing logs in.
     tokens: Option<Tokens>,
+    checks: Option<Checks>,
     attach: AttachToken,
     namespace: Option<HeaderValue>,
     cache: Option<Cache>,
@@ -80,6 +82,7 @@ pub(crate) struct Settings {
 }
 
 /// A request on its way, with its headers as Vault gets them.
+#[derive(Clone)]
 struct Passing {
     head: Parts,
     caller: Caller,
@@ -93,6 +96,7 @@ impl Proxy {
     pub(crate) fn new(
         client: Client,
         tokens: Option<Tokens>,
+        checks: Option<Checks>,
         settings: &Settings,
         cache: Option<Cache>,
         registry: Registry,
@@ -101,6 +105,7 @@ impl Proxy {
         Self {
             client,
             tokens,
+            checks,
             attach: settings.attach,
             namespace: settings.namespace.clone(),
             cache,
@@ -153,7 +158,7 @@ impl Proxy {
 
     async fn pass(&self, head: Parts, path: &str, body: Body) -> Result<Response<Body>, Error> {
         let passing = self.prepare(head, &Path::read(path)?).await?;
-        let served = self.serve(passing, body).await?;
+        let served = self.serve_alive(passing, body).await?;
         self.metrics.decided(served.decision);
         let mut response = served.response;
         forward::strip_hop_by_hop(response.headers_mut());
@@ -215,6 +220,31 @@ impl Proxy {
             Ok(Ok(state)) => Ok(state.live().cloned()),
             _ => Err(absent),
         }
+    }
+
+    /// Serves a request; and once more, where it only reads, when Vault refused it because the agent's own token is
+    /// dead and there is another one in time. A client that sent that token by itself does not get another's answer.
+    async fn serve_alive(&self, passing: Passing, body: Body) -> Result<Served, Error> {
+        let Some((checks, generation)) = self.checks.as_ref().zip(passing.caller.generation) else {
+            return self.serve(passing, body).await;
+        };
+        let again = (passing.caller.attached && only_reads(&passing.head.method, &body))
+            .then(|| passing.clone());
+        let served = self.serve(passing, body).await?;
+        if served.response.status() != StatusCode::FORBIDDEN {
+            return Ok(served);
+        }
+        checks.refused(generation);
+        let Some(mut again) = again else {
+            return Ok(served);
+        };
+        let Some(live) = checks.successor(generation).await else {
+            return Ok(served);
+        };
+        again.caller = forward::attach(&mut again.head.headers, &live);
+        let replayed = self.serve(again, body::full(Bytes::new())).await;
+        // Vault's own answer says more than that there was none.
+        Ok(replayed.unwrap_or(served))
     }
 
     async fn serve(&self, passing: Passing, body: Body) -> Result<Served, Error> {
@@ -320,6 +350,11 @@ impl Proxy {
             headers.insert(X_CACHE, HeaderValue::from_static(word));
         }
     }
+}
+
+/// Whether it can be sent twice: it changes nothing, and there is no body that is gone once it was sent.
+fn only_reads(method: &Method, body: &Body) -> bool {
+    matches!(method.as_str(), "GET" | "HEAD" | "LIST" | "SCAN") && body.is_end_stream()
 }
 
 /// Whether Vault did what it was asked, or part of it, as far as its answer tells: one that broke off or came from a

@@ -48,6 +48,8 @@ pub(crate) struct Live {
     pub(crate) policies: Vec<String>,
     /// Counts logins since the process started, from 1: a renewal keeps it, a new login raises it.
     pub(crate) generation: u64,
+    /// When its login was answered.
+    pub(crate) obtained: Instant,
     /// When Vault lets it die unless it is renewed; `None` where it never ends. Renewals move it.
     pub(crate) expires: Option<Instant>,
 }

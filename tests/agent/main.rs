@@ -5,6 +5,7 @@ mod auto_auth;
 mod bank;
 mod cache;
 mod configuration;
+mod found_dead;
 mod lifecycle;
 mod methods;
 mod outage;

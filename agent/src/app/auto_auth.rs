@@ -16,6 +16,7 @@ pub(crate) struct Parts {
     task: auth::Task,
     sinks: Vec<sink::Sink>,
     pub(crate) tokens: Tokens,
+    pub(crate) checks: auth::check::Checks,
 }
 
 impl Parts {
@@ -39,6 +40,7 @@ impl Parts {
             sinks.push(sink.announcing(part));
         }
         Ok(Self {
+            checks: task.checks(),
             task,
             sinks,
             tokens,

@@ -10,6 +10,7 @@ use prometheus::Registry;
 use tokio::sync::watch;
 
 use super::Error;
+use crate::auth::check::Checks;
 use crate::cache::Cache;
 use crate::proxy::server::Server;
 use crate::token;
@@ -22,6 +23,7 @@ pub(crate) struct Parts {
     cache: Option<Cache>,
     client: Client,
     tokens: Option<token::Tokens>,
+    checks: Option<Checks>,
 }
 
 impl Parts {
@@ -29,6 +31,7 @@ impl Parts {
         config: &Config,
         client: Client,
         tokens: Option<token::Tokens>,
+        checks: Option<Checks>,
         registry: &Registry,
     ) -> Result<Self, Error> {
         let cache = match &config.cache {
@@ -49,6 +52,7 @@ impl Parts {
         let proxy = Arc::new(proxy::Proxy::new(
             client.clone(),
             tokens.clone(),
+            checks.clone(),
             &settings,
             cache.clone(),
             registry.clone(),
@@ -64,6 +68,7 @@ impl Parts {
             cache,
             client,
             tokens,
+            checks,
         })
     }
 
@@ -78,6 +83,10 @@ impl Parts {
             tasks.spawn(name, server.run(shutdown.clone()));
         }
         if let Some(cache) = self.cache {
+            if let Some(checks) = self.checks {
+                let ending = cache::dead::run(cache.clone(), checks, shutdown.clone());
+                tasks.spawn("dead tokens", ending);
+            }
             // Without auto-auth there is no token whose end could move.
             let tokens = self
                 .tokens

@@ -48,6 +48,8 @@ pub(super) enum Event {
     LoginFailed(Failure),
     Renewed(Grant),
     RenewalFailed(Failure),
+    /// Vault no longer knows the token in hand.
+    FoundDead,
     /// The time of [`Step::Wait`] has come.
     Due,
 }
@@ -75,6 +77,8 @@ pub(super) struct Machine {
     held: Option<Held>,
     /// When the last login began.
     login_began: Option<Instant>,
+    /// Until when the last failure forbids the next attempt.
+    quiet: Option<Instant>,
     /// What [`Event::Due`] leads to.
     then: Next,
 }
@@ -108,6 +112,7 @@ impl Machine {
             random: fastrand::Rng::with_seed(seed),
             held: None,
             login_began: None,
+            quiet: None,
             then: Next::Login,
         };
         let step = machine.login(now);
@@ -129,11 +134,13 @@ impl Machine {
                     Some(ends) => hurry(pause, failure, ends, now),
                     None => pause,
                 };
+                self.quiet = Some(now + pause);
                 self.wait(now + pause, Next::Login, now)
             }
             Event::Renewed(grant) => self.renewed(grant, now),
             Event::RenewalFailed(Failure::Refused) => self.wait(now, Next::Login, now),
             Event::RenewalFailed(failure) => self.renew_later(failure, now),
+            Event::FoundDead => self.found_dead(now),
             Event::Due => match self.then {
                 Next::Login => self.login(now),
                 Next::Renew => self.renew(now),
@@ -141,8 +148,17 @@ impl Machine {
         }
     }
 
+    /// The token stays in hand, ended, until a login brings another. Where attempts are failing, the pause between
+    /// them goes on.
+    fn found_dead(&mut self, now: Instant) -> Step {
+        if let Some(held) = &mut self.held {
+            held.ends = Some(now);
+        }
+        self.wait(self.quiet.unwrap_or(now), Next::Login, now)
+    }
+
     fn logged_in(&mut self, grant: Grant, now: Instant) -> Step {
-        self.backoff.reset();
+        self.succeeded();
         if grant.lease.is_zero() {
             self.held = Some(Held {
                 lease: grant.lease,
@@ -159,7 +175,7 @@ impl Machine {
     }
 
     fn renewed(&mut self, grant: Grant, now: Instant) -> Step {
-        self.backoff.reset();
+        self.succeeded();
         // A renewal that grants less than the one before has met the token's maximum: no later one will grant more.
         let shrank = self.held.is_some_and(|held| grant.lease < held.lease);
         if shrank && grant.lease <= 2 * schedule::LEAD {
@@ -194,9 +210,11 @@ impl Machine {
     fn renew_later(&mut self, failure: Failure, now: Instant) -> Step {
         let pause = self.pause(failure);
         let Some(last) = self.last_renewal() else {
+            self.quiet = Some(now + pause);
             return self.wait(now + pause, Next::Login, now);
         };
         let until = now + hurry(pause, failure, last, now);
+        self.quiet = Some(until);
         if until < last {
             return self.wait(until, Next::Renew, now);
         }
@@ -210,6 +228,11 @@ impl Machine {
         let held = self.held?;
         held.ends
             .map(|ends| ends - schedule::login_before_end(held.lease))
+    }
+
+    fn succeeded(&mut self) {
+        self.backoff.reset();
+        self.quiet = None;
     }
 
     fn pause(&mut self, failure: Failure) -> Duration {

@@ -26,6 +26,16 @@ pub(super) struct Story {
     generation: u64,
 }
 
+/// The log's line where a look-up found the token dead.
+pub(super) fn found_dead(live: &Live) {
+    tracing::warn!(
+        event = "found_dead",
+        accessor = live.accessor,
+        generation = live.generation,
+        "Vault no longer knows the token; logging in"
+    );
+}
+
 /// A failure without its details: those of one kind in a row are one story.
 type Kind = std::mem::Discriminant<Failure>;
 

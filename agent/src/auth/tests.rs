@@ -16,6 +16,7 @@ const RENEW: &str = "/v1/auth/token/renew-self";
 struct Running {
     fake: Fake,
     tokens: Tokens,
+    checks: Checks,
     registry: Registry,
     start: Instant,
     trigger: shutdown::Trigger,
@@ -62,12 +63,14 @@ fn run_token_file(fake: Fake) -> Running {
 fn run_on(fake: Fake, config: &AutoAuth, folder: TempDir) -> Running {
     let registry = Registry::new();
     let (task, tokens) = Task::new(config, fake.client(), &registry).unwrap();
+    let checks = task.checks();
     let (trigger, shutdown) = shutdown::channel();
     let mut tasks = JoinSet::new();
     tasks.spawn(task.run(shutdown));
     Running {
         fake,
         tokens,
+        checks,
         registry,
         start: Instant::now(),
         trigger,
@@ -204,6 +207,48 @@ async fn keeps_the_old_token_while_login_fails() {
         metrics.contains(r#"keyside_agent_login_total{result="unavailable"}"#),
         "{metrics}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_found_dead_is_replaced_by_one_login_at_once() {
+    for lease in [0, 600] {
+        let mut logins = 0;
+        let fake = Fake::start(move |asked| match asked.path.as_str() {
+            "/v1/auth/token/lookup-self" => fake::error(403, "permission denied"),
+            path => {
+                logins += i32::from(path == LOGIN);
+                fake::auth(&format!("t{logins}"), lease, true)
+            }
+        });
+        let mut running = run(fake, false);
+        running.token("t1").await;
+        time::sleep(Duration::from_secs(20)).await;
+        for _ in 0..50 {
+            running.checks.refused(1);
+        }
+        running.token("t2").await;
+        time::sleep(Duration::from_mins(5)).await;
+        let times = running.times(LOGIN);
+        assert!(times.len() == 2 && times[1] < 20.1, "{lease}: {times:?}");
+        assert_eq!(running.fake.count(RENEW), 0, "{lease}");
+        assert_eq!(running.tokens.borrow().live().unwrap().generation, 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_found_dead_is_not_renewed_while_logins_fail() {
+    let mut running = run(obliging(600), false);
+    running.token("t1").await;
+    running
+        .fake
+        .answers(|_| fake::error(403, "permission denied"));
+    time::sleep(Duration::from_secs(20)).await;
+    running.checks.refused(1);
+    time::sleep(Duration::from_mins(10)).await;
+    assert_eq!(running.now_held(), "t1");
+    assert_eq!(running.fake.count(RENEW), 0);
+    let logins = running.fake.count(LOGIN);
+    assert!((3..30).contains(&logins), "{logins}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -77,10 +77,7 @@ impl Call {
         let now = Instant::now();
         let answer = Arc::new(Answer::new(headers, bytes, now));
         let asked = &self.asked;
-        let maker = asked
-            .maker
-            .as_ref()
-            .map(|maker| TokenId::from(&maker.token));
+        let maker = asked.asker();
         self.cache.with(|state| {
             if state.ended.concerns(self.since, &made, &asked.place, maker) {
                 return Err(Skip::Revoked);
@@ -136,7 +133,7 @@ impl SharedCall {
 
     /// Takes the flight off the map, unless another one has its place.
     fn leave(&self, state: &mut State) {
-        let key = &self.call.asked.key;
+        let key = &self.call.asked.flight();
         let ours = |flight: &super::flight::Flight<_, _, _>| flight.is_flown_by(&self.pilot);
         if state.flights.get(key).is_some_and(ours) {
             state.flights.remove(key);

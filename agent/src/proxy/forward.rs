@@ -45,12 +45,16 @@ pub(super) enum Own {
 }
 
 /// Whose request it is, once its headers are as Vault will get them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Caller {
     /// Absent: no answer of it may be kept.
     pub(super) identity: Option<Identity>,
     /// The token that it is made with.
     pub(super) maker: Option<Maker>,
+    /// Of that token, where it is the agent's own.
+    pub(super) generation: Option<u64>,
+    /// Whether the agent put it there.
+    pub(super) attached: bool,
 }
 
 /// Removes what is for one connection only, and what `Connection` declares to be.
@@ -112,8 +116,8 @@ pub(super) fn attach(headers: &mut HeaderMap, live: &Live) -> Caller {
     headers.remove(AUTHORIZATION);
     headers.insert(TOKEN, live.token.header());
     Caller {
-        identity: Some(Identity::AutoAuth),
-        maker: Some(maker(live)),
+        attached: true,
+        ..pod(live)
     }
 }
 
@@ -137,16 +141,17 @@ pub(super) fn keep(
         Own::None => Caller {
             identity: login.then_some(Identity::Nobody),
             maker: None,
+            generation: None,
+            attached: false,
         },
         Own::Other => Caller {
             identity: None,
             maker: None,
+            generation: None,
+            attached: false,
         },
         Own::Token(token) => match live.filter(|live| live.token == token) {
-            Some(live) => Caller {
-                identity: Some(Identity::AutoAuth),
-                maker: Some(maker(live)),
-            },
+            Some(live) => pod(live),
             None => Caller {
                 identity: Some(Identity::Token(TokenId::from(&token))),
                 maker: Some(Maker {
@@ -154,16 +159,24 @@ pub(super) fn keep(
                     accessor: None,
                     ends: None,
                 }),
+                generation: None,
+                attached: false,
             },
         },
     }
 }
 
-fn maker(live: &Live) -> Maker {
-    Maker {
-        token: live.token.clone(),
-        accessor: Some(live.accessor.clone()),
-        ends: live.expires,
+/// Whoever uses the agent's own token.
+fn pod(live: &Live) -> Caller {
+    Caller {
+        identity: Some(Identity::AutoAuth),
+        maker: Some(Maker {
+            token: live.token.clone(),
+            accessor: Some(live.accessor.clone()),
+            ends: live.expires,
+        }),
+        generation: Some(live.generation),
+        attached: false,
     }
 }
 
@@ -189,6 +202,7 @@ mod tests {
             accessor: String::new(),
             policies: Vec::new(),
             generation: 1,
+            obtained: tokio::time::Instant::now(),
             expires: None,
         })
     }

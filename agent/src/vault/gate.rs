@@ -20,13 +20,14 @@ pub(crate) enum Reason {
     Login,
     Renew,
     Wrap,
+    LookUp,
     LeaseRenew,
 }
 
 impl Reason {
     const fn lane(self) -> Lane {
         match self {
-            Self::Login | Self::Renew | Self::Wrap => Lane::Token,
+            Self::Login | Self::Renew | Self::Wrap | Self::LookUp => Lane::Token,
             Self::LeaseRenew => Lane::Lease,
         }
     }
@@ -36,6 +37,7 @@ impl Reason {
             Self::Login => "login",
             Self::Renew => "renew",
             Self::Wrap => "wrap",
+            Self::LookUp => "look_up",
             Self::LeaseRenew => "lease_renew",
         }
     }

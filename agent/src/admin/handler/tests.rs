@@ -44,6 +44,7 @@ fn live(ttl: Option<Duration>) -> TokenState {
         accessor: "accessor-1".to_owned(),
         policies: vec!["default".to_owned()],
         generation: 3,
+        obtained: tokio::time::Instant::now(),
         expires: ttl.map(|ttl| Instant::now() + ttl),
     }))
 }

@@ -69,6 +69,11 @@ impl World {
         self.step = self.machine.apply(Event::Renewed(grant), self.now);
     }
 
+    /// While the machine waits or rests.
+    fn found_dead(&mut self) {
+        self.step = self.machine.apply(Event::FoundDead, self.now);
+    }
+
     fn fails(&mut self, failure: Failure) {
         let event = match self.proceed() {
             Step::Login { .. } => Event::LoginFailed(failure),
@@ -363,6 +368,81 @@ fn exit_on_err_gives_up_at_the_first_failed_login_only() {
     assert_eq!(machine.apply(Event::LoginFailed(AWAY), start), Step::GiveUp);
 }
 
+#[test]
+fn a_token_found_dead_is_replaced_at_once_but_for_the_floor_and_the_pause_of_a_failure() {
+    type Before = fn(&mut World);
+    let cases: [(&str, Before, std::ops::RangeInclusive<f64>); 7] = [
+        (
+            "waits to renew",
+            |world| world.logged_in(3600, true),
+            0.98..=0.99,
+        ),
+        (
+            "waits to log in",
+            |world| world.logged_in(3600, false),
+            0.98..=0.99,
+        ),
+        ("never ends", |world| world.logged_in(0, false), 0.98..=0.99),
+        (
+            "is old",
+            |world| {
+                world.logged_in(3600, true);
+                world.now += Duration::from_secs(100);
+            },
+            0.0..=0.0,
+        ),
+        (
+            "cannot be renewed now",
+            |world| {
+                world.logged_in(3600, true);
+                world.fails(AWAY);
+            },
+            1.0..=2.0,
+        ),
+        (
+            "has no successor yet",
+            |world| {
+                world.logged_in(3600, false);
+                world.fails(Failure::Refused);
+            },
+            1.0..=2.0,
+        ),
+        (
+            "its server asks for quiet",
+            |world| {
+                world.logged_in(3600, true);
+                world.fails(Failure::Away {
+                    after: Some(Duration::from_secs(20)),
+                });
+            },
+            21.0..=22.0,
+        ),
+    ];
+    for (name, before, expected) in cases {
+        let mut world = World::new();
+        before(&mut world);
+        let found = world.at();
+        world.found_dead();
+        assert!(matches!(world.proceed(), Step::Login { .. }), "{name}");
+        let waited = world.at() - found;
+        assert!(expected.contains(&waited), "{name}: {waited}");
+        // It is never renewed again, and failures back off as ever.
+        let mut pauses = Vec::new();
+        for _ in 0..10 {
+            let before = world.at();
+            world.fails(AWAY);
+            assert!(matches!(world.proceed(), Step::Login { .. }), "{name}");
+            pauses.push(world.at() - before);
+        }
+        assert!(
+            pauses.iter().any(|pause| *pause > 10.0),
+            "{name}: {pauses:?}"
+        );
+        world.logged_in(3600, true);
+        assert!(matches!(world.proceed(), Step::Renew { .. }), "{name}");
+    }
+}
+
 /// What a server does next, however mad.
 #[derive(Clone, Copy, Debug)]
 enum Answer {
@@ -423,6 +503,57 @@ proptest::proptest! {
                     refused |= matches!(step, Step::Renew { .. }) && failure == Failure::Refused;
                     world.fails(failure);
                     proptest::prop_assert_eq!(world.machine.held.is_some(), held, "a failure takes no token away");
+                }
+            }
+        }
+    }
+
+    /// However often a token is found dead, and whenever: no login comes sooner for it than the floor and the pause
+    /// after a failure allow, and what is dead is not renewed.
+    #[test]
+    fn found_dead_never_breaks_the_floor(
+        seed in 0_u64..1000,
+        latency in 0_u64..1500,
+        answers in proptest::collection::vec((answer(), proptest::option::of(0_u64..5000)), 1..100),
+    ) {
+        let mut world = World::with(seed, Duration::from_millis(latency));
+        let (mut last_login, mut not_before, mut dead) = (None::<Instant>, None::<Instant>, false);
+        for (answer, found) in answers {
+            let waits = matches!(world.step, Step::Wait { .. } | Step::Rest);
+            if let (true, Some(after)) = (waits, found) {
+                let after = world.now + Duration::from_millis(after);
+                world.now = match world.step {
+                    Step::Wait { until } => after.min(until),
+                    _ => after,
+                };
+                world.found_dead();
+                dead = world.machine.held.is_some();
+            }
+            let step = world.proceed();
+            match step {
+                Step::Rest => continue,
+                Step::Login { .. } => {
+                    if let Some(last) = last_login.replace(world.now) {
+                        proptest::prop_assert!(world.now - last >= FLOOR, "{:?}", world.now - last);
+                    }
+                    if let Some(not_before) = not_before {
+                        proptest::prop_assert!(world.now >= not_before, "{:?} early", not_before - world.now);
+                    }
+                }
+                _ => proptest::prop_assert!(!dead, "renews what is dead: {step:?}"),
+            }
+            not_before = None;
+            match (step, answer) {
+                (Step::Login { .. }, Answer::Grants(seconds, renewable)) => {
+                    dead = false;
+                    world.logged_in(seconds, renewable);
+                }
+                (_, Answer::Grants(seconds, _)) => world.renewed(seconds),
+                (_, Answer::Fails(failure)) => {
+                    world.fails(failure);
+                    if let Failure::Away { after: Some(after) } = failure {
+                        not_before = Some(world.now + after.min(LONGEST_PAUSE));
+                    }
                 }
             }
         }

@@ -164,6 +164,7 @@ fn live(text: &str, generation: u64) -> TokenState {
         accessor: String::new(),
         policies: Vec::new(),
         generation,
+        obtained: tokio::time::Instant::now(),
         expires: None,
     }))
 }

@@ -55,6 +55,7 @@ impl Running {
             accessor: String::new(),
             policies: Vec::new(),
             generation,
+            obtained: tokio::time::Instant::now(),
             expires: None,
         })));
     }
