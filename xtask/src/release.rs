@@ -13,6 +13,8 @@ use crate::{console, shell};
 pub(crate) struct Binary {
     pub(crate) path: PathBuf,
     pub(crate) bytes: u64,
+    /// Whether its relocations are packed.
+    pub(crate) packed: bool,
 }
 
 /// Builds one package's binary of the same name. One package at a time, because cargo unites the features of all
@@ -20,7 +22,8 @@ pub(crate) struct Binary {
 pub(crate) fn build(package: &str) -> anyhow::Result<Binary> {
     let root = tools::root()?;
     let host = host()?;
-    let config = format!("target.{host}.rustflags={:?}", flags());
+    let packed = packs();
+    let config = format!("target.{host}.rustflags={:?}", flags(packed));
     let mut command = shell::cargo(["build", "--release", "--locked"])?;
     command.args(["--package", package, "--target", &host, "--config", &config]);
     command.arg("--target-dir").arg(root.join("target"));
@@ -42,27 +45,36 @@ pub(crate) fn build(package: &str) -> anyhow::Result<Binary> {
         .with_context(|| format!("find {}", path.display()))?
         .len();
     check(&path)?;
-    Ok(Binary { path, bytes })
+    Ok(Binary {
+        path,
+        bytes,
+        packed,
+    })
 }
 
 /// Builds both, each in its turn, and says where they are and how large.
 pub(crate) fn run() -> anyhow::Result<()> {
     for package in ["keyside-agent", "keyside-injector"] {
-        let Binary { path, bytes } = build(package)?;
+        let Binary { path, bytes, .. } = build(package)?;
         console::text(&format!("{}: {bytes} bytes\n", path.display()));
     }
     Ok(())
 }
 
-/// Static, and with the addresses that the start has to relocate packed into a bitmap: a position-independent agent
-/// is 3 % smaller so. Static programs relocate themselves, and glibc reads that bitmap from 2.36 on.
-fn flags() -> Vec<&'static str> {
+/// Static; and with the addresses that the start has to relocate packed into a bitmap: a position-independent agent is
+/// 3 % smaller so.
+fn flags(packed: bool) -> Vec<&'static str> {
     let mut flags = vec!["-C", "target-feature=+crt-static"];
-    let libc = shell::output(Command::new("getconf").arg("GNU_LIBC_VERSION"));
-    if libc.is_ok_and(|text| glibc(&text) >= Some((2, 36))) {
+    if packed {
         flags.extend(["-C", "link-arg=-Wl,-z,pack-relative-relocs"]);
     }
     flags
+}
+
+/// Whether relocations can be packed: a static program relocates itself, and glibc reads the bitmap from 2.36 on.
+fn packs() -> bool {
+    let libc = shell::output(Command::new("getconf").arg("GNU_LIBC_VERSION"));
+    libc.is_ok_and(|text| glibc(&text) >= Some((2, 36)))
 }
 
 /// The version in what `getconf GNU_LIBC_VERSION` prints: `glibc 2.36`.

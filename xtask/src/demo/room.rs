@@ -380,6 +380,7 @@ mod tests {
         let binary = Binary {
             path: "/proc/self/exe".into(),
             bytes: 0,
+            packed: false,
         };
         let mut plan = Plan::new(container, &binary).unwrap();
         plan.isolation = Isolation::Substituted(String::new());
