@@ -7,7 +7,6 @@
 
 use std::sync::Arc;
 
-use http::Method as Verb;
 use keyside_config::model::auto_auth::AutoAuth;
 use keyside_lifecycle::backoff::Backoff;
 use keyside_lifecycle::error::chain;
@@ -17,14 +16,15 @@ use prometheus::Registry;
 use tokio::sync::watch;
 use tokio::time::{self, Duration, Instant};
 
-use crate::token::{Live, Token, TokenState, Tokens};
-use crate::vault::{self, gate, wire};
+use crate::token::{Live, TokenState, Tokens};
+use crate::vault;
+use ask::Obtained;
 use check::{Checker, Checks};
 use machine::{Event, Failure, Grant, Machine, Step};
-use method::Attempt;
 use metrics::Metrics;
 use story::Story;
 
+mod ask;
 pub(crate) mod check;
 mod machine;
 mod method;
@@ -102,13 +102,6 @@ enum Outcome {
     RenewalFailed(Error),
     FoundDead(u64),
     Due,
-}
-
-/// What a login brought besides its lease.
-struct Obtained {
-    token: Token,
-    accessor: String,
-    policies: Vec<String>,
 }
 
 impl Task {
@@ -284,86 +277,6 @@ impl Task {
         }
     }
 
-    async fn login(&mut self, within: Duration) -> Result<(Grant, Obtained), Error> {
-        // Blocks for a few microseconds: credentials are small files, and in a pod they are in memory.
-        let attempt = self
-            .method
-            .attempt(&self.client)
-            .map_err(Error::Credential)?;
-        let call = wire::Call {
-            method: Verb::POST,
-            path: &self.login_path,
-            namespace: self.namespace.as_deref(),
-            token: None,
-            body: None,
-        };
-        match attempt {
-            Attempt::LogIn(body) => {
-                let body = Some(body);
-                let call = wire::Call { body, ..call };
-                let (asked, answer) = self.call(gate::Reason::Login, call, within).await?;
-                granted(asked, answer.auth, &self.login_path)
-            }
-            Attempt::LookUp(token) => {
-                let call = wire::Call {
-                    method: Verb::GET,
-                    token: Some(&token),
-                    ..call
-                };
-                let (asked, answer) = self.call(gate::Reason::Login, call, within).await?;
-                looked_up(asked, answer.data, token)
-            }
-        }
-    }
-
-    /// Renews the token in hand, in the namespace where it was issued.
-    async fn renew(&self, within: Duration) -> Result<Grant, Error> {
-        let path = "auth/token/renew-self";
-        let live = self.tokens.borrow().live().map(Arc::clone);
-        let live = live.ok_or_else(|| Error::NoToken {
-            path: path.to_owned(),
-        })?;
-        let call = wire::Call {
-            method: Verb::POST,
-            path,
-            namespace: self.namespace.as_deref(),
-            token: Some(&live.token),
-            body: Some(wire::Body(serde_json::json!({}))),
-        };
-        let (asked, answer) = self.call(gate::Reason::Renew, call, within).await?;
-        let auth = answer.auth.ok_or_else(|| Error::NoToken {
-            path: path.to_owned(),
-        })?;
-        Ok(Grant {
-            asked,
-            lease: Duration::from_secs(auth.lease_duration),
-            renewable: auth.renewable,
-        })
-    }
-
-    /// The answer, and when the request left at the earliest.
-    async fn call(
-        &self,
-        reason: gate::Reason,
-        call: wire::Call<'_>,
-        within: Duration,
-    ) -> Result<(Instant, wire::Secret), Error> {
-        let client = self.method.client().unwrap_or(&self.client);
-        let asked = Instant::now();
-        let answer = time::timeout(within, client.call(reason, call))
-            .await
-            .map_err(|_elapsed| Error::Timeout { within })?
-            .map_err(|source| Error::Vault {
-                what: match reason {
-                    gate::Reason::Renew => "renew the token obtained",
-                    _ => "log in",
-                },
-                method: self.method.name(),
-                source: Box::new(source),
-            })?;
-        Ok((asked, answer))
-    }
-
     fn publish(&self, obtained: Obtained, expires: Option<Instant>) -> Arc<Live> {
         let state = self.tokens.borrow().clone();
         let generation = state.live().map_or(1, |live| {
@@ -399,48 +312,6 @@ impl Task {
             true
         });
     }
-}
-
-/// What a login's answer brings.
-fn granted(
-    asked: Instant,
-    auth: Option<wire::Auth>,
-    path: &str,
-) -> Result<(Grant, Obtained), Error> {
-    let no_token = || Error::NoToken {
-        path: path.to_owned(),
-    };
-    let auth = auth.ok_or_else(no_token)?;
-    let grant = Grant {
-        asked,
-        lease: Duration::from_secs(auth.lease_duration),
-        renewable: auth.renewable,
-    };
-    let obtained = Obtained {
-        token: auth.client_token.ok_or_else(no_token)?,
-        accessor: auth.accessor,
-        policies: auth.token_policies,
-    };
-    Ok((grant, obtained))
-}
-
-/// What Vault knows of a token that was there already. A look-up cuts the seconds off, so in a token's last one it
-/// says 0, which for a grant means that there is no end.
-fn looked_up(asked: Instant, data: wire::LookUp, token: Token) -> Result<(Grant, Obtained), Error> {
-    if data.ttl == 0 && data.expire_time.is_some() {
-        return Err(Error::Ended);
-    }
-    let grant = Grant {
-        asked,
-        lease: Duration::from_secs(data.ttl),
-        renewable: data.renewable,
-    };
-    let obtained = Obtained {
-        token,
-        accessor: data.accessor,
-        policies: data.policies,
-    };
-    Ok((grant, obtained))
 }
 
 /// A kubernetes mount answers 403 and no more; a jwt mount answers 400 and says what is wrong.

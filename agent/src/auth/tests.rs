@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::vault::fake::{self, Fake, Reply};
+use crate::vault::gate;
 
 const LOGIN: &str = "/v1/auth/kubernetes/login";
 const LOOK_UP: &str = "/v1/auth/token/lookup-self";

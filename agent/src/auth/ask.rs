@@ -1,0 +1,146 @@
+//! What auto-auth asks Vault, and what it makes of the answers: a login, or the look-up that takes its place, and a
+//! renewal.
+//!
+//! Invariant: a grant counts from when the request left at the earliest, so it never lasts longer here than for Vault.
+
+use std::sync::Arc;
+
+use http::Method as Verb;
+use tokio::time::{self, Duration, Instant};
+
+use super::machine::Grant;
+use super::method::Attempt;
+use super::{Error, Task};
+use crate::token::Token;
+use crate::vault::{gate, wire};
+
+/// What a login brought besides its lease.
+pub(super) struct Obtained {
+    pub(super) token: Token,
+    pub(super) accessor: String,
+    pub(super) policies: Vec<String>,
+}
+
+impl Task {
+    pub(super) async fn login(&mut self, within: Duration) -> Result<(Grant, Obtained), Error> {
+        // Blocks for a few microseconds: credentials are small files, and in a pod they are in memory.
+        let attempt = self
+            .method
+            .attempt(&self.client)
+            .map_err(Error::Credential)?;
+        let call = wire::Call {
+            method: Verb::POST,
+            path: &self.login_path,
+            namespace: self.namespace.as_deref(),
+            token: None,
+            body: None,
+        };
+        match attempt {
+            Attempt::LogIn(body) => {
+                let body = Some(body);
+                let call = wire::Call { body, ..call };
+                let (asked, answer) = self.call(gate::Reason::Login, call, within).await?;
+                granted(asked, answer.auth, &self.login_path)
+            }
+            Attempt::LookUp(token) => {
+                let call = wire::Call {
+                    method: Verb::GET,
+                    token: Some(&token),
+                    ..call
+                };
+                let (asked, answer) = self.call(gate::Reason::Login, call, within).await?;
+                looked_up(asked, answer.data, token)
+            }
+        }
+    }
+
+    /// Renews the token in hand, in the namespace where it was issued.
+    pub(super) async fn renew(&self, within: Duration) -> Result<Grant, Error> {
+        let path = "auth/token/renew-self";
+        let live = self.tokens.borrow().live().map(Arc::clone);
+        let live = live.ok_or_else(|| Error::NoToken {
+            path: path.to_owned(),
+        })?;
+        let call = wire::Call {
+            method: Verb::POST,
+            path,
+            namespace: self.namespace.as_deref(),
+            token: Some(&live.token),
+            body: Some(wire::Body(serde_json::json!({}))),
+        };
+        let (asked, answer) = self.call(gate::Reason::Renew, call, within).await?;
+        let auth = answer.auth.ok_or_else(|| Error::NoToken {
+            path: path.to_owned(),
+        })?;
+        Ok(Grant {
+            asked,
+            lease: Duration::from_secs(auth.lease_duration),
+            renewable: auth.renewable,
+        })
+    }
+
+    /// The answer, and when the request left at the earliest.
+    async fn call(
+        &self,
+        reason: gate::Reason,
+        call: wire::Call<'_>,
+        within: Duration,
+    ) -> Result<(Instant, wire::Secret), Error> {
+        let client = self.method.client().unwrap_or(&self.client);
+        let asked = Instant::now();
+        let answer = time::timeout(within, client.call(reason, call))
+            .await
+            .map_err(|_elapsed| Error::Timeout { within })?
+            .map_err(|source| Error::Vault {
+                what: match reason {
+                    gate::Reason::Renew => "renew the token obtained",
+                    _ => "log in",
+                },
+                method: self.method.name(),
+                source: Box::new(source),
+            })?;
+        Ok((asked, answer))
+    }
+}
+
+/// What a login's answer brings.
+fn granted(
+    asked: Instant,
+    auth: Option<wire::Auth>,
+    path: &str,
+) -> Result<(Grant, Obtained), Error> {
+    let no_token = || Error::NoToken {
+        path: path.to_owned(),
+    };
+    let auth = auth.ok_or_else(no_token)?;
+    let grant = Grant {
+        asked,
+        lease: Duration::from_secs(auth.lease_duration),
+        renewable: auth.renewable,
+    };
+    let obtained = Obtained {
+        token: auth.client_token.ok_or_else(no_token)?,
+        accessor: auth.accessor,
+        policies: auth.token_policies,
+    };
+    Ok((grant, obtained))
+}
+
+/// What Vault knows of a token that was there already. A look-up cuts the seconds off, so in a token's last one it
+/// says 0, which for a grant means that there is no end.
+fn looked_up(asked: Instant, data: wire::LookUp, token: Token) -> Result<(Grant, Obtained), Error> {
+    if data.ttl == 0 && data.expire_time.is_some() {
+        return Err(Error::Ended);
+    }
+    let grant = Grant {
+        asked,
+        lease: Duration::from_secs(data.ttl),
+        renewable: data.renewable,
+    };
+    let obtained = Obtained {
+        token,
+        accessor: data.accessor,
+        policies: data.policies,
+    };
+    Ok((grant, obtained))
+}
