@@ -1,6 +1,6 @@
 //! Auto-auth: logs in, keeps the token alive, and replaces it before it ends.
 //!
-//! What to do when is decided by [`machine`], which is pure. The task here does it: one thing at a time, for there
+//! What to do when is decided by [`keyside_machine::login`], which is pure. The task here does it: one thing at a time, for there
 //! is one token. What it has goes out on a watch, so a slow sink or a busy proxy never holds a renewal up.
 //!
 //! Invariant: the token on the watch is only ever replaced by one that Vault has just granted.
@@ -20,16 +20,14 @@ use crate::token::{Live, TokenState, Tokens};
 use crate::vault;
 use ask::Obtained;
 use check::{Checker, Checks};
-use machine::{Event, Failure, Grant, Machine, Step};
+use keyside_machine::login::{Event, Failure, Grant, Machine, Step};
 use metrics::Metrics;
 use story::Story;
 
 mod ask;
 pub(crate) mod check;
-mod machine;
 mod method;
 mod metrics;
-mod schedule;
 mod story;
 
 #[derive(Debug, thiserror::Error)]

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use http::Method as Verb;
 use tokio::time::{self, Duration, Instant};
 
-use super::machine::Grant;
 use super::method::Attempt;
 use super::{Error, Task};
 use crate::token::Token;
 use crate::vault::{gate, wire};
+use keyside_machine::login::Grant;
 
 /// What a login brought besides its lease.
 pub(super) struct Obtained {

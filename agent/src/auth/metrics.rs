@@ -5,8 +5,8 @@ use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, IntCounterVec, Opts, Registry};
 use tokio::time::Instant;
 
-use super::machine::Failure;
 use crate::token::Tokens;
+use keyside_machine::login::Failure;
 
 pub(super) struct Metrics {
     logins: IntCounterVec,

@@ -8,8 +8,8 @@ use std::error::Error;
 use keyside_lifecycle::error::chain;
 use tokio::time::{Duration, Instant};
 
-use super::machine::{Failure, Grant};
 use crate::token::Live;
+use keyside_machine::login::{Failure, Grant};
 
 /// Often enough for whoever looks at the last hour, and seldom enough to be read.
 const REMINDER: Duration = Duration::from_mins(15);

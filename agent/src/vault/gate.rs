@@ -1,15 +1,13 @@
-//! The ceiling on what the agent sends by itself: one token bucket, with lanes.
+//! The gate before all that the agent sends by itself: callers queue here for their turn at the
+//! [`bucket`](keyside_machine::bucket).
 //!
 //! Ten thousand agents whose Vault has just come back are ten thousand times this ceiling, whatever their state
 //! machines think. What clients of the proxy send does not pass here.
-//!
-//! Invariant: however many callers there are, at most `burst + rate × t` requests pass in any time `t`.
-//! Invariant: a lower lane never passes while a caller of a higher lane waits, so the agent's own token is kept
-//! alive at the full rate even while a thousand leases want renewal.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use keyside_config::model::Limits;
+use keyside_machine::bucket::{Bucket, LANES, Lane};
 use prometheus::{CounterVec, IntCounterVec, Opts, Registry};
 use tokio::sync::Semaphore;
 use tokio::time::{Duration, Instant};
@@ -42,17 +40,6 @@ impl Reason {
         }
     }
 }
-
-/// Who goes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lane {
-    /// The agent's own token: without it nothing else works.
-    Token,
-    /// Leases that somebody uses.
-    Lease,
-}
-
-const LANES: usize = 2;
 
 /// Cheap to clone; all clones are one gate.
 #[derive(Clone)]
@@ -121,63 +108,6 @@ impl Drop for Waiting<'_> {
 /// A panic while the lock was held leaves numbers that are still numbers.
 fn locked(bucket: &Mutex<Bucket>) -> std::sync::MutexGuard<'_, Bucket> {
     bucket.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The pure part.
-#[derive(Debug)]
-struct Bucket {
-    per_second: f64,
-    burst: f64,
-    /// Requests that may pass at once, as of `at`.
-    level: f64,
-    at: Instant,
-    waiting: [usize; LANES],
-}
-
-impl Bucket {
-    fn new(limits: &Limits, now: Instant) -> Self {
-        let burst = f64::from(limits.burst.max(1));
-        Self {
-            per_second: f64::from(limits.requests_per_second.max(1)),
-            burst,
-            level: burst,
-            at: now,
-            waiting: [0; LANES],
-        }
-    }
-
-    fn count(&mut self, lane: Lane) -> &mut usize {
-        let [token, lease] = &mut self.waiting;
-        match lane {
-            Lane::Token => token,
-            Lane::Lease => lease,
-        }
-    }
-
-    /// Takes one request out; or says after what time to ask again.
-    fn take(&mut self, lane: Lane, now: Instant) -> Option<Duration> {
-        let passed = now.saturating_duration_since(self.at);
-        self.at = self.at.max(now);
-        self.level = (self.level + passed.as_secs_f64() * self.per_second).min(self.burst);
-        // Those ahead come first, one request each, and what is left over is this lane's.
-        let ahead = match lane {
-            Lane::Token => 0,
-            Lane::Lease => *self.count(Lane::Token),
-        };
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "callers are counted in thousands"
-        )]
-        let needed = 1.0 + ahead as f64;
-        if self.level >= needed {
-            self.level -= 1.0;
-            return None;
-        }
-        // A crowd ahead larger than the burst would never be covered at once: look again when one more has passed.
-        let missing = (needed - self.level).min(self.burst);
-        // A floor, so that rounding never makes a waiter spin.
-        Some(Duration::from_secs_f64(missing / self.per_second).max(Duration::from_millis(1)))
-    }
 }
 
 /// What went through, and what had to wait.

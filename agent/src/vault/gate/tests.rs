@@ -83,24 +83,3 @@ async fn counts_what_had_to_wait() {
     assert_eq!(metrics.waited.with_label_values(&["login"]).get(), 1);
     assert!(metrics.seconds.with_label_values(&["login"]).get() >= 0.1);
 }
-
-proptest::proptest! {
-    /// The invariant, for callers that ask whenever they like and ignore the answer.
-    #[test]
-    fn never_passes_more_than_burst_and_rate_allow(
-        rate in 1_u32..50,
-        burst in 1_u32..30,
-        steps in proptest::collection::vec((0_u64..500, proptest::bool::ANY), 1..300),
-    ) {
-        let start = Instant::now();
-        let mut bucket = Bucket::new(&limits(rate, burst), start);
-        let (mut now, mut passed) = (start, 0_u32);
-        for (pause, lane) in steps {
-            now += Duration::from_millis(pause);
-            let lane = if lane { Lane::Token } else { Lane::Lease };
-            passed += u32::from(bucket.take(lane, now).is_none());
-            let allowed = f64::from(burst) + now.duration_since(start).as_secs_f64() * f64::from(rate);
-            proptest::prop_assert!(f64::from(passed) <= allowed + 1e-6, "{passed} of {allowed}");
-        }
-    }
-}

@@ -8,12 +8,12 @@
 use keyside_lifecycle::backoff::Backoff;
 use tokio::time::{Duration, Instant};
 
-use super::schedule;
+mod schedule;
 
 /// The shortest time between the beginnings of two logins.
-pub(super) const FLOOR: Duration = Duration::from_secs(1);
+pub const FLOOR: Duration = Duration::from_secs(1);
 /// No attempt lasts longer, however patient the client.
-pub(super) const ATTEMPT: Duration = Duration::from_secs(30);
+pub const ATTEMPT: Duration = Duration::from_secs(30);
 /// The shortest time that an attempt gets, however late it is.
 const SHORTEST_ATTEMPT: Duration = Duration::from_millis(500);
 /// The longest `Retry-After` that is believed.
@@ -23,17 +23,17 @@ const LONGEST_LEASE: Duration = keyside_config::model::MAX_DURATION;
 
 /// What Vault granted, in a login or in a renewal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Grant {
+pub struct Grant {
     /// When the request left. Vault counts from later on, so counting from here errs on the safe side.
-    pub(super) asked: Instant,
+    pub asked: Instant,
     /// `lease_duration`. 0 in a login: the token never ends.
-    pub(super) lease: Duration,
-    pub(super) renewable: bool,
+    pub lease: Duration,
+    pub renewable: bool,
 }
 
 /// Why a login or a renewal failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub enum Failure {
     /// Vault understood and said no.
     Refused,
     /// Vault is away, busy or sealed. Where it said for how long, not before that.
@@ -43,7 +43,7 @@ pub(super) enum Failure {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Event {
+pub enum Event {
     LoggedIn(Grant),
     LoginFailed(Failure),
     Renewed(Grant),
@@ -56,7 +56,7 @@ pub(super) enum Event {
 
 /// What to do next: always exactly one thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub enum Step {
     /// Log in; count it as failed after `within`.
     Login { within: Duration },
     /// Renew the token in hand; count it as failed after `within`.
@@ -70,7 +70,7 @@ pub(super) enum Step {
 }
 
 #[derive(Debug)]
-pub(super) struct Machine {
+pub struct Machine {
     exit_on_err: bool,
     backoff: Backoff,
     random: fastrand::Rng,
@@ -100,12 +100,8 @@ enum Next {
 
 impl Machine {
     /// A machine without a token, and its first step: a login.
-    pub(super) fn start(
-        exit_on_err: bool,
-        backoff: Backoff,
-        seed: u64,
-        now: Instant,
-    ) -> (Self, Step) {
+    #[must_use]
+    pub fn start(exit_on_err: bool, backoff: Backoff, seed: u64, now: Instant) -> (Self, Step) {
         let mut machine = Self {
             exit_on_err,
             backoff,
@@ -120,11 +116,12 @@ impl Machine {
     }
 
     /// When the token in hand ends unless it is renewed; `None` where it never does, or where there is none.
-    pub(super) fn ends(&self) -> Option<Instant> {
+    #[must_use]
+    pub fn ends(&self) -> Option<Instant> {
         self.held.and_then(|held| held.ends)
     }
 
-    pub(super) fn apply(&mut self, event: Event, now: Instant) -> Step {
+    pub fn apply(&mut self, event: Event, now: Instant) -> Step {
         match event {
             Event::LoggedIn(grant) => self.logged_in(grant, now),
             Event::LoginFailed(_) if self.exit_on_err => Step::GiveUp,
