@@ -18,7 +18,7 @@ Usage: cargo xtask <command>
   demo     an annotated pod goes in, a live token and a cached credential come out: on real parts
   test     format, lint and test everything, on real parts
   release  build both binaries as they are released: static, stripped, small
-  render   render manifests/ from the chart
+  render   render docs/configuration.md and manifests/
   tools    install the real parts into .tools (the other commands do so, too)
 ";
 

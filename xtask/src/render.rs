@@ -1,29 +1,36 @@
-//! Renders `manifests/` from the chart, with the real Helm engine.
+//! Renders what is made from something else in the tree: `docs/configuration.md` from the agent's own keys, and
+//! `manifests/` from the chart, with the real Helm engine.
 
 use std::process::Command;
 
 use anyhow::Context as _;
+use keyside_config::reference;
 use keyside_harness::tools as parts;
 
 use crate::{console, shell, tools};
 
-const TARGET: &str = "manifests/keyside.yaml";
+const PAGE: &str = "docs/configuration.md";
+const MANIFEST: &str = "manifests/keyside.yaml";
 
 pub(crate) fn run() -> anyhow::Result<()> {
+    write(PAGE, &reference::page())?;
     tools::install()?;
-    let root = parts::root()?;
     let mut command = Command::new(parts::python()?);
     command
         .args(["charts/render.py", "render", "charts/keyside"])
-        .current_dir(&root);
-    let text = shell::output(&mut command)?;
-    let path = root.join(TARGET);
-    let changed = std::fs::read_to_string(&path).ok().as_ref() != Some(&text);
-    std::fs::write(&path, text).with_context(|| format!("write {TARGET}"))?;
-    console::seen(if changed {
-        "manifests/keyside.yaml rendered anew"
+        .current_dir(parts::root()?);
+    write(MANIFEST, &shell::output(&mut command)?)
+}
+
+fn write(target: &str, text: &str) -> anyhow::Result<()> {
+    let path = parts::root()?.join(target);
+    let changed = std::fs::read_to_string(&path).ok().as_deref() != Some(text);
+    std::fs::write(&path, text).with_context(|| format!("write {target}"))?;
+    let state = if changed {
+        "rendered anew"
     } else {
-        "manifests/keyside.yaml is up to date"
-    });
+        "up to date"
+    };
+    console::seen(&format!("{target} is {state}"));
     Ok(())
 }

@@ -57,9 +57,15 @@ impl<'a> Block<'a> {
 
     /// All fields of that key, in order; from now on the key is known.
     pub(crate) fn take(&mut self, key: &'static str) -> Vec<&'a Field> {
-        self.asked.push(key);
+        self.ask(key);
         let all = self.fields.iter().copied();
         all.filter(|field| field.key.text == key).collect()
+    }
+
+    fn ask(&mut self, key: &'static str) {
+        #[cfg(test)]
+        crate::reference::tests::asked(self.kind, key);
+        self.asked.push(key);
     }
 
     /// A single value.
@@ -108,7 +114,7 @@ impl<'a> Block<'a> {
     ) -> Option<Found<String>> {
         if !self.wrote(key) {
             // It may be there in another spelling, whose message is to name this one.
-            self.asked.push(key);
+            self.ask(key);
             report.wrong(self.at, self.path_of(key), "is missing");
             return None;
         }

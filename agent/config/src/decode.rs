@@ -14,12 +14,12 @@ use crate::report::{Found, Report};
 use crate::scalar;
 use crate::{check, setting};
 
-mod auto_auth;
+pub(crate) mod auto_auth;
 mod kind;
-mod listener;
-mod login;
+pub(crate) mod listener;
+pub(crate) mod login;
 mod own;
-mod sink;
+pub(crate) mod sink;
 mod vault;
 
 /// Reads everything. The result is meaningful only if nothing was reported.

@@ -20,6 +20,8 @@ pub mod mistake;
 pub mod model;
 pub mod node;
 mod peer;
+#[cfg(any(test, feature = "reference"))]
+pub mod reference;
 mod report;
 mod scalar;
 mod setting;

@@ -2,7 +2,7 @@
 //! have no effect there or cannot have one here, which are accepted with a note.
 
 /// Which block a key stands in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Top,
     Vault,
@@ -47,7 +47,7 @@ const RETRY: &str = "an error of the server passes to the client at once, and wh
 const TEMPLATES: &str = "this version renders no templates";
 
 #[rustfmt::skip]
-const NO_EFFECT: &[(Kind, &str, &str)] = &[
+pub(crate) const NO_EFFECT: &[(Kind, &str, &str)] = &[
     (Kind::Top, "cluster_name", IDLE),
     (Kind::Top, "default_max_request_duration", IDLE),
     (Kind::Top, "template_config", TEMPLATES),
@@ -66,7 +66,7 @@ const NO_EFFECT: &[(Kind, &str, &str)] = &[
 ];
 
 #[rustfmt::skip]
-const UNSUPPORTED: &[(Kind, &str, &[&str])] = &[
+pub(crate) const UNSUPPORTED: &[(Kind, &str, &[&str])] = &[
     (Kind::Top, BOTH, &[
         "disable_idle_connections", "disable_keep_alives", "env_template", "exec", "hsm", "kms", "log_file",
         "log_rotate_bytes", "log_rotate_duration", "log_rotate_max_files", "seal", "telemetry", "template",

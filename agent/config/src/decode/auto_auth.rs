@@ -11,7 +11,7 @@ use crate::peer::{self, Kind};
 use crate::report::Report;
 use crate::scalar;
 
-const METHODS: &[&str] = &[
+pub(crate) const METHODS: &[&str] = &[
     "approle",
     "cert",
     "jwt",

@@ -10,7 +10,7 @@ use crate::peer::Kind;
 use crate::report::{Found, Report};
 use crate::scalar::{self, Read};
 
-const TYPES: &[&str] = &["tcp", "unix"];
+pub(crate) const TYPES: &[&str] = &["tcp", "unix"];
 
 /// How many connections a listener has open at once unless it says otherwise.
 const MAX_CONNECTIONS: u64 = 1024;

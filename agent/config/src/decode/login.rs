@@ -7,15 +7,20 @@ use crate::model::vault::ClientCertificate;
 use crate::peer::Kind;
 use crate::report::{Found, Report};
 
-pub(super) fn login(report: &mut Report, method: &mut Block<'_>, kind: &str) -> Option<Login> {
-    let of = match kind {
+/// The kind of block that a method's `config` is.
+pub(crate) fn kind_of(method: &str) -> Kind {
+    match method {
         "kubernetes" => Kind::Kubernetes,
         "jwt" => Kind::Jwt,
         "token_file" => Kind::TokenFile,
         "cert" => Kind::Cert,
         "userpass" | "ldap" => Kind::Password,
         _ => Kind::AppRole,
-    };
+    }
+}
+
+pub(super) fn login(report: &mut Report, method: &mut Block<'_>, kind: &str) -> Option<Login> {
+    let of = kind_of(kind);
     let (at, path) = (method.at(), method.path_of("config"));
     let config = method.single(report, "config", of);
     let mut config = config.unwrap_or_else(|| Block::new(of, path, at, Vec::new()));

@@ -10,7 +10,7 @@ use crate::peer::Kind;
 use crate::report::{Found, Report};
 use crate::scalar;
 
-const SINKS: &[&str] = &["file", "socket"];
+pub(crate) const SINKS: &[&str] = &["file", "socket"];
 const OTHER_SINKS: &[&str] = &["inmem"];
 
 /// `sink` blocks, also those inside `sinks { … }`.

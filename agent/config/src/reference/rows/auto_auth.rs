@@ -1,0 +1,25 @@
+//! `auto_auth` and `method`.
+
+use crate::peer::Kind::{self, AutoAuth, Method, Sinks};
+use crate::reference::Takes::{Block, Blocks, Config, Duration, Flag, Text, Type};
+use crate::reference::{Row, row};
+
+#[rustfmt::skip]
+pub(super) const ROWS: &[Row] = &[
+    row(AutoAuth, "method", Block(Kind::Method), "{}", "how to log in").required(),
+    row(AutoAuth, "sink", Blocks(Kind::Sink), "[]", "where the token goes").otherwise("nowhere"),
+    row(AutoAuth, "sinks", Block(Sinks), "{}", "a block around `sink` blocks, for files written so")
+        .otherwise("nothing"),
+    row(Sinks, "sink", Blocks(Kind::Sink), "[]", "as in `auto_auth`").otherwise("nothing"),
+    row(Method, "type", Type, "", "the method; the block's label says it too").required(),
+    row(Method, "config", Config, "{}", "what to log in with").otherwise("an empty block"),
+    row(Method, "mount_path", Text, "\"auth/other\"", "where the method is mounted").otherwise("`auth/` and the type")
+        .only(MOUNTED),
+    row(Method, "namespace", Text, "\"team\"", "of the login").otherwise("`vault.namespace`"),
+    row(Method, "min_backoff", Duration, "\"2s\"", "the least time between failed logins, before jitter"),
+    row(Method, "max_backoff", Duration, "\"600s\"", "the most; not less than `min_backoff`"),
+    row(Method, "exit_on_err", Flag, "true", "the first failed login ends the agent with status 1"),
+];
+
+/// `token_file` logs in nowhere.
+const MOUNTED: &[&str] = &["approle", "cert", "jwt", "kubernetes", "ldap", "userpass"];

@@ -1,0 +1,29 @@
+//! `config` of each method.
+
+use crate::peer::Kind::{AppRole, Cert, Jwt, Kubernetes, Password, TokenFile};
+use crate::reference::Takes::{Flag, Path, Text};
+use crate::reference::{Row, row};
+
+#[rustfmt::skip]
+pub(super) const ROWS: &[Row] = &[
+    row(Kubernetes, "role", Text, "\"web\"", "the role to log in with").required(),
+    row(Kubernetes, "token_path", Path, "\"/token\"", "the service-account token"),
+    row(Jwt, "role", Text, "\"web\"", "the role to log in with").required(),
+    row(Jwt, "path", Path, "\"/jwt\"", "the JSON Web Token").required(),
+    row(Jwt, "remove_jwt_after_reading", Flag, "false", "the file is gone after it was read"),
+    row(AppRole, "role_id_file_path", Path, "\"/role-id\"", "the role id").required(),
+    row(AppRole, "secret_id_file_path", Path, "\"/secret-id\"", "the secret id").otherwise("none"),
+    row(AppRole, "remove_secret_id_file_after_reading", Flag, "false", "the file is gone after it was read"),
+    row(TokenFile, "token_file_path", Path, "\"/token\"", "a token that somebody else obtained").required(),
+    row(Cert, "name", Text, "\"web\"", "the role to log in with").otherwise("one that fits"),
+    row(Cert, "ca_cert", Path, "\"/ca.pem\"", "a PEM file to trust instead of what `vault` names").otherwise("`vault`'s"),
+    row(Cert, "client_cert", Path, "\"/cert.pem\"", "a PEM file: the certificate").otherwise("`vault`'s")
+        .with(&["client_key"]),
+    row(Cert, "client_key", Path, "\"/key.pem\"", "a PEM file: its key").otherwise("`vault`'s")
+        .with(&["client_cert"]),
+    row(Cert, "reload", Flag, "true", "read the files at every login, not at the first only"),
+    row(Password, "username", Text, "\"ann\"", "who logs in").vault_agent().required(),
+    row(Password, "password_file_path", Path, "\"/password\"", "the password; the end of its line does not count")
+        .vault_agent().required(),
+    row(Password, "remove_password_after_reading", Flag, "false", "the file is gone after it was read").vault_agent(),
+];

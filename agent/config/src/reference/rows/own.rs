@@ -1,0 +1,27 @@
+//! `cache`, `api_proxy`, `limits`, `admin`.
+
+use crate::peer::Kind::{Admin, ApiProxy, Cache, Limits};
+use crate::reference::Takes::{Attach, Count, HostPort, Path, Size};
+use crate::reference::{Row, row};
+
+const MOST: u64 = u32::MAX as u64;
+const ATTACH: &str = "/api_proxy/use_auto_auth_token";
+
+#[rustfmt::skip]
+pub(super) const ROWS: &[Row] = &[
+    row(ApiProxy, "use_auto_auth_token", Attach, "\"force\"",
+        "`true`: attach the agent's token to requests without a credential of their own; `\"force\"`: to all")
+        .otherwise("`false`"),
+    row(Cache, "use_auto_auth_token", Attach, "true", "the same as in `api_proxy`; in one of them")
+        .shown(ATTACH).otherwise("`false`"),
+    row(Cache, "max_entries", Count(1, MOST), "500", "kept answers").keyside(),
+    row(Cache, "max_bytes", Size, "67108864",
+        "kept answers together; bodies that are being read may take as much again").keyside(),
+    row(Cache, "max_body", Size, "4096", "the largest body that is kept; not more than `max_bytes`").keyside(),
+    row(Limits, "requests_per_second", Count(1, MOST), "3", "sustained").keyside().variable("RATE_LIMIT"),
+    row(Limits, "burst", Count(1, MOST), "7", "at once, after a quiet time").keyside().variable("RATE_LIMIT"),
+    row(Admin, "socket", Path, "\"/admin.sock\"",
+        "the Unix socket, mode 0600, of the verbs `probe`, `status` and `cache-clear`").keyside(),
+    row(Admin, "address", HostPort, "\"127.0.0.1:9102\"", "probes and metrics over HTTP as well").keyside()
+        .otherwise("not"),
+];

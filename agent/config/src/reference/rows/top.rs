@@ -1,0 +1,31 @@
+//! The top level.
+
+use crate::peer::Kind::{self, Top};
+use crate::reference::Takes::{Block, Blocks, Count, Flag, OneOf, Path, True};
+use crate::reference::{Row, row};
+
+#[rustfmt::skip]
+pub(super) const ROWS: &[Row] = &[
+    row(Top, "vault", Block(Kind::Vault), "{}", "which server, and how to trust it"),
+    row(Top, "auto_auth", Block(Kind::AutoAuth), "{}", "how to log in, and where the token goes")
+        .otherwise("the agent has no token of its own"),
+    row(Top, "cache", Block(Kind::Cache), "{}", "what the proxy keeps").otherwise("nothing is kept"),
+    row(Top, "api_proxy", Block(Kind::ApiProxy), "{}", "whose token the proxy uses")
+        .otherwise("that of whoever asks"),
+    row(Top, "listener", Blocks(Kind::Listener), "[]", "where applications reach the proxy")
+        .otherwise("there is no proxy"),
+    row(Top, "limits", Block(Kind::Limits), "{}", "the ceiling on what the agent sends by itself").keyside(),
+    row(Top, "admin", Block(Kind::Admin), "{}", "probes, status, metrics").keyside()
+        .otherwise("there is no admin socket"),
+    row(Top, "log_level", OneOf(&["trace", "debug", "info", "warn", "error"]), "\"debug\"",
+        "what is told; `notice`, `warning` and `err` are known too").flag("log-level"),
+    row(Top, "log_format", OneOf(&["standard", "json"]), "\"json\"",
+        "how: one line per event, to standard error").flag("log-format"),
+    row(Top, "pid_file", Path, "\"/run/agent.pid\"",
+        "a file of mode 0600 for the process id, there while the agent serves").otherwise("none"),
+    row(Top, "exit_after_auth", Flag, "true",
+        "log in, fill every sink once, end with status 0; with 1 where a signal comes first").flag("exit-after-auth"),
+    row(Top, "disable_mlock", True, "true", "memory is never locked, so that this changes nothing")
+        .otherwise("the same"),
+    row(Top, "worker_threads", Count(0, 65535), "2", "threads that serve; `0`: everything on one thread").keyside(),
+];
