@@ -102,13 +102,18 @@ impl App {
         let readiness = Readiness::default();
         let gate = vault::gate::Metrics::new(&registry).map_err(Error::metrics)?;
         let gate = vault::gate::Gate::new(&config.limits, gate);
-        let client = vault::client::Client::new(&config.vault, gate).map_err(Error::Vault)?;
+        let client =
+            vault::client::Client::new(&config.vault, gate.clone()).map_err(Error::Vault)?;
         // The environment outdoes the files, so the server may be another than the reader of these expects.
         tracing::info!(
             event = "starting",
             version = env!("CARGO_PKG_VERSION"),
             vault = client.target()
         );
+        let upstream = admin::handler::Upstream {
+            address: client.target().to_owned(),
+            gate,
+        };
         let auto_auth = config
             .auto_auth
             .as_ref()
@@ -119,6 +124,7 @@ impl App {
         let proxy = proxy::Parts::build(&config, client, tokens, checks, &registry).await?;
         let handler = Arc::new(admin::handler::Handler {
             readiness: readiness.clone(),
+            upstream,
             token: auto_auth.as_ref().map(auto_auth::Parts::token),
             sinks: auto_auth
                 .as_ref()

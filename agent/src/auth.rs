@@ -20,7 +20,7 @@ use crate::token::{Live, TokenState, Tokens};
 use crate::vault;
 use ask::Obtained;
 use check::{Checker, Checks};
-use keyside_machine::login::{Event, Failure, Grant, Machine, Step};
+use keyside_machine::login::{Event, Failure, Grant, Machine, Next, Step};
 use metrics::Metrics;
 use story::Story;
 
@@ -45,8 +45,8 @@ pub(crate) enum Error {
     NoToken { path: String },
     #[error("the token to use has ended")]
     Ended,
-    #[error("no answer within {within:?}, the turn at the gate included")]
-    Timeout { within: Duration },
+    #[error("not sent within {within:?}: Vault is away, or other requests are first")]
+    Held { within: Duration },
     #[error("the login failed and `exit_on_err` is set")]
     GivenUp(#[source] Box<Error>),
     #[error("register the metrics of auto-auth")]
@@ -66,7 +66,7 @@ impl Error {
                 vault::error::Retry::Never => Failure::Refused,
                 vault::error::Retry::Later { after } => Failure::Away { after },
             },
-            Self::Timeout { .. } => Failure::Away { after: None },
+            Self::Held { .. } => Failure::Held,
             Self::NoToken { .. } | Self::Ended | Self::GivenUp(_) | Self::Metrics(_) => {
                 Failure::Refused
             }
@@ -86,10 +86,41 @@ pub(crate) struct Task {
     metrics: Metrics,
     story: Story,
     trouble: watch::Sender<Option<String>>,
+    plan: watch::Sender<Plan>,
     checks: Checks,
     /// The generation of the last token that was found dead.
     buried: u64,
     first: Option<Part>,
+}
+
+/// What auto-auth does next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    pub(crate) action: &'static str,
+    /// `None`: now, or never again where there is nothing to do.
+    pub(crate) at: Option<Instant>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            action: "login",
+            at: None,
+        }
+    }
+}
+
+impl Plan {
+    fn of(step: Step, next: Next) -> Self {
+        let (action, at) = match (step, next) {
+            (Step::Login { .. }, _) => ("login", None),
+            (Step::Renew { .. }, _) => ("renewal", None),
+            (Step::Wait { until }, Next::Login) => ("login", Some(until)),
+            (Step::Wait { until }, Next::Renew) => ("renewal", Some(until)),
+            (Step::Rest | Step::GiveUp, _) => ("none", None),
+        };
+        Self { action, at }
+    }
 }
 
 /// A request that was answered, or a wait that is over.
@@ -125,6 +156,7 @@ impl Task {
             metrics: Metrics::new(registry, tokens.clone()).map_err(Error::Metrics)?,
             story: Story::default(),
             trouble: watch::Sender::new(None),
+            plan: watch::Sender::new(Plan::default()),
             first: None,
         };
         Ok((task, tokens))
@@ -141,6 +173,11 @@ impl Task {
     /// Why the last attempt failed, in one line without a secret; `None` after a success.
     pub(crate) fn trouble(&self) -> watch::Receiver<Option<String>> {
         self.trouble.subscribe()
+    }
+
+    /// What comes next, for people to read.
+    pub(crate) fn plan(&self) -> watch::Receiver<Plan> {
+        self.plan.subscribe()
     }
 
     /// For those who use the token: to tell that Vault refused it.
@@ -172,6 +209,7 @@ impl Task {
                 outcome = self.next(step) => outcome,
             };
             step = self.apply(&mut machine, outcome, Instant::now())?;
+            self.plan.send_replace(Plan::of(step, machine.next()));
         }
     }
 
@@ -225,7 +263,7 @@ impl Task {
                 self.trouble.send_replace(None);
                 let step = machine.apply(Event::LoggedIn(grant), now);
                 let live = self.publish(obtained, machine.ends());
-                self.story.logged_in(&live, &grant, now);
+                self.story.logged_in(&live, &grant);
                 self.first = None;
                 Ok(step)
             }
@@ -234,8 +272,17 @@ impl Task {
                 self.trouble.send_replace(None);
                 let step = machine.apply(Event::Renewed(grant), now);
                 self.extend(machine.ends());
-                self.story.renewed(&grant, now);
+                self.story.renewed(&grant);
                 Ok(step)
+            }
+            // Why Vault is away has been said already.
+            Outcome::LoginFailed(Error::Held { .. }) => {
+                self.story.ended(machine.ends(), now);
+                Ok(machine.apply(Event::LoginFailed(Failure::Held), now))
+            }
+            Outcome::RenewalFailed(Error::Held { .. }) => {
+                self.story.ended(machine.ends(), now);
+                Ok(machine.apply(Event::RenewalFailed(Failure::Held), now))
             }
             Outcome::LoginFailed(error) => self.login_failed(machine, error, now),
             Outcome::RenewalFailed(error) => {

@@ -5,5 +5,6 @@
 //!
 //! Invariant: no clock, no socket, no file, no secret; the seed of all randomness is an argument.
 
+pub mod breaker;
 pub mod bucket;
 pub mod login;

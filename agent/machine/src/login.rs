@@ -40,6 +40,8 @@ pub enum Failure {
     Away { after: Option<Duration> },
     /// There was nothing to log in with: Vault was not asked.
     NoCredential,
+    /// The gate did not let it out in time, for Vault is away or others were first: Vault was not asked.
+    Held,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,9 +94,12 @@ struct Held {
     ends: Option<Instant>,
 }
 
+/// What follows a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
+pub enum Next {
+    /// A login, whether there is a token or not.
     Login,
+    /// A renewal of the token in hand.
     Renew,
 }
 
@@ -121,9 +126,25 @@ impl Machine {
         self.held.and_then(|held| held.ends)
     }
 
+    /// What follows the wait that is on.
+    #[must_use]
+    pub fn next(&self) -> Next {
+        self.then
+    }
+
+    /// Tells what happened; says what to do next.
     pub fn apply(&mut self, event: Event, now: Instant) -> Step {
         match event {
             Event::LoggedIn(grant) => self.logged_in(grant, now),
+            // What was not sent costs no pause: whoever holds it back knows best how long.
+            Event::LoginFailed(Failure::Held) | Event::RenewalFailed(Failure::Refused) => {
+                self.wait(now, Next::Login, now)
+            }
+            Event::RenewalFailed(Failure::Held) => {
+                let late = self.last_renewal().is_none_or(|last| now >= last);
+                let next = if late { Next::Login } else { Next::Renew };
+                self.wait(now, next, now)
+            }
             Event::LoginFailed(_) if self.exit_on_err => Step::GiveUp,
             Event::LoginFailed(failure) => {
                 let pause = self.pause(failure);
@@ -135,7 +156,6 @@ impl Machine {
                 self.wait(now + pause, Next::Login, now)
             }
             Event::Renewed(grant) => self.renewed(grant, now),
-            Event::RenewalFailed(Failure::Refused) => self.wait(now, Next::Login, now),
             Event::RenewalFailed(failure) => self.renew_later(failure, now),
             Event::FoundDead => self.found_dead(now),
             Event::Due => match self.then {

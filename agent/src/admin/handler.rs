@@ -17,8 +17,10 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant};
 
+use crate::auth::Plan;
 use crate::cache::{Cache, clear};
 use crate::token::{TokenState, Tokens};
+use crate::vault::gate::Gate;
 
 /// Prometheus' text format, as its documentation names it.
 const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -39,6 +41,7 @@ pub(crate) enum Surface {
 /// What the endpoints look at.
 pub(crate) struct Handler {
     pub(crate) readiness: Readiness,
+    pub(crate) upstream: Upstream,
     /// Absent where nothing logs in.
     pub(crate) token: Option<Token>,
     pub(crate) sinks: Vec<Sink>,
@@ -65,6 +68,13 @@ pub(crate) struct Token {
     pub(crate) state: Tokens,
     /// Why the last attempt to log in or to renew failed; `None` after a success.
     pub(crate) trouble: watch::Receiver<Option<String>>,
+    pub(crate) plan: watch::Receiver<Plan>,
+}
+
+/// What is known of Vault.
+pub(crate) struct Upstream {
+    pub(crate) address: String,
+    pub(crate) gate: Gate,
 }
 
 /// What a sink tells.
@@ -170,6 +180,7 @@ impl Handler {
             "uptime_seconds": now.duration_since(self.started).as_secs(),
             "ready": self.ready(now).is_ok(),
             "waiting_for": self.readiness.pending(),
+            "vault": self.upstream.status(now),
             "token": self.token.as_ref().map(|token| token.status(now)),
             "cache": self.cache.as_ref().map(cache),
             "sinks": self.sinks.iter().map(Sink::status).collect::<Vec<_>>(),
@@ -206,6 +217,7 @@ impl Token {
         };
         let live = self.state.borrow().live().map(Arc::clone);
         let live = live.as_ref();
+        let plan = *self.plan.borrow();
         json!({
             "state": state,
             "ttl_seconds": seconds,
@@ -213,6 +225,19 @@ impl Token {
             "accessor": live.map(|live| &live.accessor),
             "policies": live.map(|live| &live.policies),
             "trouble": &*self.trouble.borrow(),
+            "next": plan.action,
+            "next_in_seconds": plan.at.map(|at| at.saturating_duration_since(now).as_secs()),
+        })
+    }
+}
+
+impl Upstream {
+    fn status(&self, now: Instant) -> Value {
+        let away = self.gate.away_since();
+        json!({
+            "address": self.address,
+            "up": away.is_none(),
+            "away_seconds": away.map(|since| now.saturating_duration_since(since).as_secs()),
         })
     }
 }

@@ -52,6 +52,7 @@ impl Parts {
         handler::Token {
             state: self.tokens.clone(),
             trouble: self.task.trouble(),
+            plan: self.task.plan(),
         }
     }
 

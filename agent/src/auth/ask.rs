@@ -14,6 +14,9 @@ use crate::token::Token;
 use crate::vault::{gate, wire};
 use keyside_machine::login::Grant;
 
+/// What an answer gets, however late the request was let out.
+const SHORTEST_ANSWER: Duration = Duration::from_millis(500);
+
 /// What a login brought besides its lease.
 pub(super) struct Obtained {
     pub(super) token: Token,
@@ -32,8 +35,7 @@ impl Task {
             method: Verb::POST,
             path: &self.login_path,
             namespace: self.namespace.as_deref(),
-            token: None,
-            body: None,
+            ..wire::Call::default()
         };
         match attempt {
             Attempt::LogIn(body) => {
@@ -67,6 +69,7 @@ impl Task {
             namespace: self.namespace.as_deref(),
             token: Some(&live.token),
             body: Some(wire::Body(serde_json::json!({}))),
+            wrap_ttl: None,
         };
         let (asked, answer) = self.call(gate::Reason::Renew, call, within).await?;
         let auth = answer.auth.ok_or_else(|| Error::NoToken {
@@ -87,18 +90,27 @@ impl Task {
         within: Duration,
     ) -> Result<(Instant, wire::Secret), Error> {
         let client = self.method.client().unwrap_or(&self.client);
-        let asked = Instant::now();
-        let answer = time::timeout(within, client.call(reason, call))
+        let now = Instant::now();
+        let until = now + within;
+        // While a token lives, its end is news, and this agent waits less for the sake of others.
+        let ends = self.tokens.borrow().live().and_then(|live| live.expires);
+        let left = ends.and_then(|ends| ends.checked_duration_since(now));
+        let held = left.map_or(until, |left| until.min(now + left));
+        let turn = client.turn(reason, left.map(|left| now + left / 2));
+        let pass = time::timeout_at(held, turn)
             .await
-            .map_err(|_elapsed| Error::Timeout { within })?
-            .map_err(|source| Error::Vault {
-                what: match reason {
-                    gate::Reason::Renew => "renew the token obtained",
-                    _ => "log in",
-                },
-                method: self.method.name(),
-                source: Box::new(source),
-            })?;
+            .map_err(|_elapsed| Error::Held { within })?;
+        let asked = Instant::now();
+        let left = until.saturating_duration_since(asked).max(SHORTEST_ANSWER);
+        let answer = client.call_with(pass, call, left).await;
+        let answer = answer.map_err(|source| Error::Vault {
+            what: match reason {
+                gate::Reason::Renew => "renew the token obtained",
+                _ => "log in",
+            },
+            method: self.method.name(),
+            source: Box::new(source),
+        })?;
         Ok((asked, answer))
     }
 }

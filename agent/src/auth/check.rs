@@ -233,7 +233,7 @@ impl Checker {
             path: "auth/token/lookup-self",
             namespace: self.namespace.as_deref(),
             token: Some(&live.token),
-            body: None,
+            ..wire::Call::default()
         };
         let answer = self.client.call(gate::Reason::LookUp, call);
         match time::timeout(ANSWER, answer).await {

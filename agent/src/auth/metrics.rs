@@ -52,6 +52,7 @@ pub(super) const fn result(failure: Failure) -> &'static str {
         Failure::Refused => "refused",
         Failure::Away { .. } => "unavailable",
         Failure::NoCredential => "no_credential",
+        Failure::Held => "held",
     }
 }
 

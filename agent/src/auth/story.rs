@@ -16,8 +16,6 @@ const REMINDER: Duration = Duration::from_mins(15);
 
 #[derive(Default)]
 pub(super) struct Story {
-    /// Since when Vault has been away.
-    outage: Option<Instant>,
     /// The failure that the last attempt ended with, and when it was last told.
     failing: Option<(Kind, Instant)>,
     /// Whether the end of the token in hand has been told.
@@ -40,8 +38,8 @@ pub(super) fn found_dead(live: &Live) {
 type Kind = std::mem::Discriminant<Failure>;
 
 impl Story {
-    pub(super) fn logged_in(&mut self, live: &Live, grant: &Grant, now: Instant) {
-        self.over(now);
+    pub(super) fn logged_in(&mut self, live: &Live, grant: &Grant) {
+        self.over();
         let before = std::mem::replace(&mut self.accessor, live.accessor.clone());
         let generation = std::mem::replace(&mut self.generation, live.generation);
         tracing::info!(
@@ -64,8 +62,8 @@ impl Story {
         }
     }
 
-    pub(super) fn renewed(&mut self, grant: &Grant, now: Instant) {
-        self.over(now);
+    pub(super) fn renewed(&mut self, grant: &Grant) {
+        self.over();
         let ttl = grant.lease.as_secs();
         tracing::info!(
             event = "renewed",
@@ -84,17 +82,19 @@ impl Story {
         now: Instant,
     ) {
         let error = chain(error);
+        let token_valid_seconds = left(ends, now);
         if self.is_news(failure, now) {
             tracing::warn!(
                 event = "login_failed",
                 error,
                 hint,
+                token_valid_seconds,
                 "the login failed; it is tried again unless exit_on_err is set"
             );
         } else {
             tracing::debug!(event = "login_failed", error, "the login failed again");
         }
-        self.away(failure, ends, now);
+        self.ended(ends, now);
     }
 
     pub(super) fn renewal_failed(
@@ -118,12 +118,13 @@ impl Story {
             tracing::warn!(
                 event = "renewal_failed",
                 error,
+                token_valid_seconds = left(ends, now),
                 "the renewal failed; it will be tried again"
             );
         } else {
             tracing::debug!(event = "renewal_failed", error, "the renewal failed again");
         }
-        self.away(failure, ends, now);
+        self.ended(ends, now);
     }
 
     fn is_news(&mut self, failure: Failure, now: Instant) -> bool {
@@ -137,16 +138,8 @@ impl Story {
         !told
     }
 
-    fn away(&mut self, failure: Failure, ends: Option<Instant>, now: Instant) {
-        if matches!(failure, Failure::Away { .. }) && self.outage.is_none() {
-            self.outage = Some(now);
-            let valid = ends.map(|ends| ends.saturating_duration_since(now).as_secs());
-            tracing::warn!(
-                event = "outage_began",
-                token_valid_seconds = valid,
-                "Vault is away; it is asked again and again, and nothing is dropped"
-            );
-        }
+    /// Tells once that the token has ended.
+    pub(super) fn ended(&mut self, ends: Option<Instant>, now: Instant) {
         let ended = ends.is_some_and(|ends| ends <= now);
         if ended && !std::mem::replace(&mut self.ended, true) {
             tracing::warn!(
@@ -157,14 +150,15 @@ impl Story {
         }
     }
 
-    fn over(&mut self, now: Instant) {
+    fn over(&mut self) {
         self.failing = None;
         self.ended = false;
-        if let Some(began) = self.outage.take() {
-            let seconds = now.saturating_duration_since(began).as_secs();
-            tracing::info!(event = "outage_over", seconds, "Vault is back");
-        }
     }
+}
+
+/// For how much longer the token in hand is good.
+fn left(ends: Option<Instant>, now: Instant) -> Option<u64> {
+    ends.map(|ends| ends.saturating_duration_since(now).as_secs())
 }
 
 #[cfg(test)]
@@ -188,7 +182,7 @@ mod tests {
             let now = began + Duration::from_secs(seconds);
             assert_eq!(story.is_news(failure, now), expected, "{seconds}");
         }
-        story.over(began);
+        story.over();
         assert!(story.is_news(away, began + Duration::from_secs(904)));
     }
 }

@@ -11,6 +11,7 @@ use crate::vault::fake::{self, Fake, Reply};
 use crate::vault::gate;
 
 const LOGIN: &str = "/v1/auth/kubernetes/login";
+const HEALTH: &str = "/v1/sys/health";
 const LOOK_UP: &str = "/v1/auth/token/lookup-self";
 const RENEW: &str = "/v1/auth/token/renew-self";
 
@@ -96,11 +97,7 @@ impl Running {
     }
 
     fn metrics(&self) -> String {
-        let mut text = Vec::new();
-        TextEncoder::new()
-            .encode(&self.registry.gather(), &mut text)
-            .unwrap();
-        String::from_utf8(text).unwrap()
+        written(&self.registry)
     }
 
     /// What was asked, and when, in seconds since the start.
@@ -111,6 +108,13 @@ impl Running {
             .map(|asked| (asked.at - self.start).as_secs_f64())
             .collect()
     }
+}
+
+fn written(registry: &Registry) -> String {
+    let mut text = Vec::new();
+    let encoded = TextEncoder::new().encode(&registry.gather(), &mut text);
+    encoded.unwrap();
+    String::from_utf8(text).unwrap()
 }
 
 /// Each login gives another token; renewals are granted.
@@ -194,8 +198,13 @@ async fn keeps_the_old_token_while_login_fails() {
         1,
         "refused once, never asked again"
     );
-    let logins = running.fake.count(LOGIN);
-    assert!((3..30).contains(&logins), "{logins}");
+    assert_eq!(
+        running.fake.count(LOGIN),
+        2,
+        "the first, and one that failed"
+    );
+    let probes = running.times(HEALTH);
+    assert!((40..100).contains(&probes.len()), "{probes:?}");
     running.fake.answers(|_| fake::auth("t2", 60, true));
     running.token("t2").await;
     assert_eq!(running.tokens.borrow().live().unwrap().generation, 2);
@@ -332,16 +341,16 @@ async fn a_silent_vault_does_not_hold_the_task_for_ever() {
     let mut tasks = JoinSet::new();
     tasks.spawn(task.run(shutdown));
     time::sleep(Duration::from_mins(1)).await;
-    let mut text = Vec::new();
-    TextEncoder::new()
-        .encode(&registry.gather(), &mut text)
-        .unwrap();
-    let text = String::from_utf8(text).unwrap();
-    let failed = text
-        .lines()
-        .find_map(|line| line.strip_prefix(r#"keyside_agent_login_total{result="unavailable"} "#));
-    let failed: u32 = failed.expect(&text).parse().unwrap();
-    assert!((3..=6).contains(&failed), "{text}");
+    let text = written(&registry);
+    let count = |name: &str| -> u32 {
+        let number = text.lines().find_map(|line| line.strip_prefix(name));
+        number.unwrap_or("0").trim().parse().unwrap()
+    };
+    let failed = count(r#"keyside_agent_login_total{result="unavailable"}"#);
+    assert_eq!(failed, 1, "{text}");
+    let probes = count(r#"keyside_agent_gate_requests_total{reason="probe"}"#);
+    assert!((5..=10).contains(&probes), "{text}");
+    assert_eq!(count("keyside_agent_vault_up"), 0, "{text}");
 }
 
 #[tokio::test(start_paused = true)]

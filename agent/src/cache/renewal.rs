@@ -120,6 +120,7 @@ impl Renew for Client {
             namespace: Some(&renewal.namespace),
             token: Some(&renewal.token),
             body: Some(wire::Body(body)),
+            wrap_ttl: None,
         };
         match self.call(Reason::LeaseRenew, call).await {
             Ok(secret) => renewed(&secret),
@@ -152,7 +153,7 @@ async fn look_up(client: &Client, renewal: &Renewal) -> Outcome {
         path: "auth/token/lookup-self",
         namespace: Some(&renewal.namespace),
         token: Some(&renewal.token),
-        body: None,
+        ..wire::Call::default()
     };
     match client.call(Reason::LeaseRenew, call).await {
         Ok(_alive) => Outcome::Refused,

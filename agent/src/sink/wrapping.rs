@@ -54,8 +54,9 @@ impl Wrapping {
             namespace: self.namespace.as_deref(),
             token: Some(token),
             body: Some(Body(json!({ "token": token.expose() }))),
+            wrap_ttl: Some(self.ttl),
         };
-        let wrapped = self.client.call_wrapped(Reason::Wrap, call, self.ttl).await;
+        let wrapped = self.client.call(Reason::Wrap, call).await;
         let info = wrapped.map_err(Error::Call)?.wrap_info;
         let info = info.filter(|info| info.token.is_some());
         let info = info.ok_or(Error::NotWrapped)?;

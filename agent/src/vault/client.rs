@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER};
+use http::response::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, Version};
 use http_body_util::{BodyExt, Full, Limited};
@@ -18,12 +19,14 @@ use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilde
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use keyside_config::model::vault::{Address, ClientCertificate, Vault};
+use keyside_machine::breaker::Found;
 use rustls_pki_types::ServerName;
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::connect::{Connector, Dial};
 use super::error::Error;
-use super::gate::{Gate, Reason};
+use super::gate::{Gate, Pass, Reason, Turn};
 use super::wire::{Call, Errors, Secret};
 use super::{Body, tls};
 
@@ -31,9 +34,13 @@ use super::{Body, tls};
 const ANSWER_LIMIT: usize = 1 << 20;
 /// Vault's own messages are a line; a page of HTML from something on the way is not worth more.
 const MESSAGE_LIMIT: usize = 300;
+/// A Vault in service answers a probe at once.
+const PROBE_LIMIT: Duration = Duration::from_secs(5);
 const IDLE_CONNECTIONS: usize = 32;
 /// Below the minute after which many load balancers forget a quiet connection.
 const IDLE_TIME: Duration = Duration::from_secs(45);
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
 const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
@@ -136,39 +143,77 @@ impl Client {
 
     /// Sends a request of the agent itself when its turn at the gate has come, and reads the whole answer.
     pub(crate) async fn call(&self, reason: Reason, call: Call<'_>) -> Result<Secret, Error> {
-        let request = self.request(&call)?;
-        self.ask(reason, &call, request).await
+        let pass = self.turn(reason, None).await;
+        self.call_with(pass, call, self.0.vault.timeout).await
     }
 
-    /// As [`Client::call`], with an answer that is wrapped for `ttl`, whole seconds.
-    pub(crate) async fn call_wrapped(
+    /// Waits for the right to send one request. Where it has to be sent `by` a time to be of use, it does not wait
+    /// longer for the sake of other agents.
+    pub(crate) async fn turn(&self, reason: Reason, by: Option<Instant>) -> Pass {
+        loop {
+            match self.0.gate.turn(reason, by).await {
+                Turn::Send(pass) => return pass,
+                Turn::Probe(probe) => probe.found(self.probe().await),
+            }
+        }
+    }
+
+    /// As [`Client::call`], with the turn taken and no more time than `within` for the answer.
+    pub(crate) async fn call_with(
         &self,
-        reason: Reason,
+        pass: Pass,
         call: Call<'_>,
-        ttl: Duration,
+        within: Duration,
     ) -> Result<Secret, Error> {
-        let mut request = self.request(&call)?;
-        let ttl = HeaderValue::from(ttl.as_secs().max(1));
-        request.headers_mut().insert(WRAP_TTL, ttl);
-        self.ask(reason, &call, request).await
+        let request = self.request(&call)?;
+        let within = within.min(self.0.vault.timeout);
+        let answer = self.exchange(request, within).await;
+        let answer = answer.and_then(|(head, body)| self.read(&call, &head, body));
+        pass.close(&answer);
+        answer
     }
 
-    async fn ask(
+    /// Whether Vault is in service. Anybody may ask, in the root namespace; a standby will do.
+    async fn probe(&self) -> Found {
+        let call = Call {
+            path: "sys/health?standbyok=true&perfstandbyok=true",
+            namespace: Some(""),
+            ..Call::default()
+        };
+        let Ok(request) = self.request(&call) else {
+            return Found::There;
+        };
+        match self.exchange(request, PROBE_LIMIT).await {
+            Ok((head, _)) if !head.status.is_server_error() => Found::There,
+            Ok((head, _)) => Found::Away {
+                after: retry_after(&head.headers),
+            },
+            Err(_) => Found::Away { after: None },
+        }
+    }
+
+    /// Sends, and reads to the end. A body that breaks off is the caller's affair: an error needs none.
+    async fn exchange(
         &self,
-        reason: Reason,
-        call: &Call<'_>,
         request: Request<Body>,
-    ) -> Result<Secret, Error> {
-        self.0.gate.pass(reason).await;
+        within: Duration,
+    ) -> Result<(Parts, Result<Bytes, Cause>), Error> {
         let answered = async {
-            let response = self.send(request).await?;
-            let (head, body) = response.into_parts();
+            let (head, body) = self.send(request).await?.into_parts();
             let body = Limited::new(body, ANSWER_LIMIT).collect().await;
             Ok((head, body.map(http_body_util::Collected::to_bytes)))
         };
-        let (head, body) = tokio::time::timeout(self.0.vault.timeout, answered)
+        tokio::time::timeout(within, answered)
             .await
-            .map_err(|_elapsed| self.timed_out())??;
+            .map_err(|_elapsed| self.timed_out(within))?
+    }
+
+    fn read(
+        &self,
+        call: &Call<'_>,
+        head: &Parts,
+        body: Result<Bytes, Cause>,
+    ) -> Result<Secret, Error> {
         if !head.status.is_success() {
             return Err(Error::Status {
                 path: call.path.to_owned(),
@@ -199,6 +244,9 @@ impl Client {
         if let Some(token) = call.token {
             request = request.header(TOKEN, token.header());
         }
+        if let Some(ttl) = call.wrap_ttl {
+            request = request.header(WRAP_TTL, HeaderValue::from(ttl.as_secs().max(1)));
+        }
         // An empty one is the root namespace, which needs no header.
         let namespace = call.namespace.or(self.0.vault.namespace.as_deref());
         if let Some(namespace) = namespace.filter(|namespace| !namespace.is_empty()) {
@@ -223,7 +271,7 @@ impl Client {
     async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, Error> {
         tokio::time::timeout(self.0.vault.timeout, self.0.pool.request(request))
             .await
-            .map_err(|_elapsed| self.timed_out())?
+            .map_err(|_elapsed| self.timed_out(self.0.vault.timeout))?
             .map_err(|error| {
                 if error.is_connect() {
                     Error::Connect {
@@ -251,14 +299,14 @@ impl Client {
             .map_err(Error::Request)
     }
 
-    fn timed_out(&self) -> Error {
+    fn timed_out(&self, after: Duration) -> Error {
         Error::Timeout {
             target: self.0.target.clone(),
-            after: self.0.vault.timeout,
+            after,
         }
     }
 
-    fn broken(&self, source: Box<dyn std::error::Error + Send + Sync>) -> Error {
+    fn broken(&self, source: Cause) -> Error {
         Error::Transport {
             target: self.0.target.clone(),
             source,

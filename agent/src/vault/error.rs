@@ -7,6 +7,10 @@ use std::time::Duration;
 
 use http::StatusCode;
 use keyside_lifecycle::error::chain;
+use keyside_machine::breaker::Found;
+
+/// A server that does not answer for so long counts as away.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -78,6 +82,23 @@ impl Error {
             Self::Status { .. } | Self::Tls(_) | Self::Address { .. } | Self::Request(_) => {
                 Retry::Never
             }
+        }
+    }
+
+    /// What it says of the server as a whole, if anything. A request that could not wait long says nothing.
+    pub(super) fn found(&self) -> Option<Found> {
+        match self {
+            Self::Connect { .. } | Self::Transport { .. } => Some(Found::Away { after: None }),
+            Self::Timeout { after, .. } if *after >= PATIENCE => Some(Found::Away { after: None }),
+            Self::Status {
+                status,
+                retry_after,
+                ..
+            } if matches!(status.as_u16(), 501..=504) => Some(Found::Away {
+                after: *retry_after,
+            }),
+            Self::Status { .. } => Some(Found::There),
+            _ => None,
         }
     }
 

@@ -1,16 +1,21 @@
 //! The gate before all that the agent sends by itself: callers queue here for their turn at the
-//! [`bucket`](keyside_machine::bucket).
+//! [`bucket`](keyside_machine::bucket), and wait here while the [`breaker`](keyside_machine::breaker) knows that Vault is
+//! away.
 //!
 //! Ten thousand agents whose Vault has just come back are ten thousand times this ceiling, whatever their state
 //! machines think. What clients of the proxy send does not pass here.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use keyside_config::model::Limits;
+use keyside_lifecycle::error::chain;
+use keyside_machine::breaker::{self, Breaker, Found};
 use keyside_machine::bucket::{Bucket, LANES, Lane};
-use prometheus::{CounterVec, IntCounterVec, Opts, Registry};
-use tokio::sync::Semaphore;
+use prometheus::{CounterVec, IntCounterVec, IntGauge, Opts, Registry};
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Duration, Instant};
+
+use super::error::Error;
 
 /// Why the agent asks Vault by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,12 +25,14 @@ pub(crate) enum Reason {
     Wrap,
     LookUp,
     LeaseRenew,
+    /// Whether Vault is there at all.
+    Probe,
 }
 
 impl Reason {
     const fn lane(self) -> Lane {
         match self {
-            Self::Login | Self::Renew | Self::Wrap | Self::LookUp => Lane::Token,
+            Self::Login | Self::Renew | Self::Wrap | Self::LookUp | Self::Probe => Lane::Token,
             Self::LeaseRenew => Lane::Lease,
         }
     }
@@ -37,6 +44,7 @@ impl Reason {
             Self::Wrap => "wrap",
             Self::LookUp => "look_up",
             Self::LeaseRenew => "lease_renew",
+            Self::Probe => "probe",
         }
     }
 }
@@ -46,26 +54,51 @@ impl Reason {
 pub(crate) struct Gate(Arc<Inner>);
 
 struct Inner {
-    bucket: Mutex<Bucket>,
+    state: Mutex<State>,
     /// One permit per lane: whoever holds it is the head of the lane's queue, which is fair.
     heads: [Semaphore; LANES],
+    /// Rung whenever the breaker has been told something.
+    found: Notify,
     metrics: Metrics,
+}
+
+struct State {
+    bucket: Bucket,
+    breaker: Breaker,
+}
+
+/// What a caller whose turn has come is to do.
+pub(super) enum Turn {
+    Send(Pass),
+    /// See whether Vault is there, and come again.
+    Probe(Probe),
 }
 
 impl Gate {
     pub(crate) fn new(limits: &Limits, metrics: Metrics) -> Self {
+        metrics.up.set(1);
         Self(Arc::new(Inner {
-            bucket: Mutex::new(Bucket::new(limits, Instant::now())),
+            state: Mutex::new(State {
+                bucket: Bucket::new(limits, Instant::now()),
+                breaker: Breaker::new(fastrand::u64(..)),
+            }),
             heads: [const { Semaphore::const_new(1) }; LANES],
+            found: Notify::new(),
             metrics,
         }))
     }
 
-    /// Returns when the caller may send one request. Dropping the future gives the place in the queue up.
-    pub(crate) async fn pass(&self, reason: Reason) {
+    /// Since when Vault has been away; `None` while it is there.
+    pub(crate) fn away_since(&self) -> Option<Instant> {
+        self.0.locked().breaker.away_since()
+    }
+
+    /// Returns when the caller may send one request, or has to probe first. What ends `by` a time waits no longer for
+    /// the sake of other agents. Dropping the future gives the place in the queue up.
+    pub(super) async fn turn(&self, reason: Reason, by: Option<Instant>) -> Turn {
         let lane = reason.lane();
         let arrived = Instant::now();
-        let waiting = Waiting::enter(&self.0.bucket, lane);
+        let waiting = Waiting::enter(&self.0, lane);
         let [token, lease] = &self.0.heads;
         let head = match lane {
             Lane::Token => token,
@@ -75,39 +108,157 @@ impl Gate {
             .acquire()
             .await
             .expect("these semaphores are never closed");
+        let turn = self.unbroken(lane, by).await;
         while let Some(wait) = waiting.take(Instant::now()) {
             tokio::time::sleep(wait).await;
         }
-        self.0.metrics.passed(reason, arrived.elapsed());
+        let sent = match &turn {
+            Turn::Send(_) => reason,
+            Turn::Probe(_) => Reason::Probe,
+        };
+        self.0.metrics.passed(sent, arrived.elapsed());
+        turn
+    }
+
+    /// Waits while the breaker forbids all that might be sent.
+    async fn unbroken(&self, lane: Lane, by: Option<Instant>) -> Turn {
+        loop {
+            // Made before the breaker is asked, so that what it is told in between is not missed.
+            let found = self.0.found.notified();
+            let turn = self.0.locked().breaker.turn(lane, by, Instant::now());
+            match turn {
+                breaker::Turn::Go { trial } => {
+                    return Turn::Send(Pass {
+                        gate: self.clone(),
+                        trial: trial.then_some(lane),
+                    });
+                }
+                breaker::Turn::Probe => return Turn::Probe(Probe(Some(self.clone()))),
+                breaker::Turn::Wait(None) => found.await,
+                breaker::Turn::Wait(Some(until)) => tokio::select! {
+                    () = found => {}
+                    () = tokio::time::sleep_until(until) => {}
+                },
+            }
+        }
+    }
+
+    fn probed(&self, found: Found) {
+        self.0.locked().breaker.probed(found, Instant::now());
+        self.0.found.notify_waiters();
+    }
+
+    fn there(&self) {
+        let mut state = self.0.locked();
+        let Some(since) = state.breaker.away_since() else {
+            return;
+        };
+        state.breaker.there();
+        drop(state);
+        self.0.metrics.up.set(1);
+        self.0.found.notify_waiters();
+        tracing::info!(
+            event = "outage_over",
+            seconds = since.elapsed().as_secs(),
+            "Vault is back"
+        );
+    }
+
+    fn away(&self, after: Option<Duration>, error: &Error) {
+        let mut state = self.0.locked();
+        let known = state.breaker.away_since().is_some();
+        state.breaker.away(after, Instant::now());
+        drop(state);
+        self.0.found.notify_waiters();
+        if !known {
+            self.0.metrics.up.set(0);
+            tracing::warn!(
+                event = "outage_began",
+                error = chain(error),
+                "Vault is away; it is probed now and then, and nothing is dropped"
+            );
+        }
+    }
+}
+
+/// The right to send one request.
+pub(crate) struct Pass {
+    gate: Gate,
+    /// The lane, where an outage is on and the answer decides whether it is over.
+    trial: Option<Lane>,
+}
+
+impl Pass {
+    /// Tells what became of the request.
+    pub(super) fn close<T>(mut self, result: &Result<T, Error>) {
+        match result {
+            Ok(_) => self.gate.there(),
+            Err(error) => match error.found() {
+                Some(Found::There) => self.gate.there(),
+                Some(Found::Away { after }) => self.gate.away(after, error),
+                None => return,
+            },
+        }
+        self.trial = None;
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        if let Some(lane) = self.trial {
+            self.gate.0.locked().breaker.dropped(lane);
+            self.gate.0.found.notify_waiters();
+        }
+    }
+}
+
+/// The duty to see whether Vault is there. Given up, it counts as if it were not.
+pub(super) struct Probe(Option<Gate>);
+
+impl Probe {
+    pub(super) fn found(mut self, found: Found) {
+        if let Some(gate) = self.0.take() {
+            gate.probed(found);
+        }
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        if let Some(gate) = self.0.take() {
+            gate.probed(Found::Away { after: None });
+        }
     }
 }
 
 /// A caller in the bucket's count of those who wait; leaves it when dropped.
 struct Waiting<'a> {
-    bucket: &'a Mutex<Bucket>,
+    inner: &'a Inner,
     lane: Lane,
 }
 
 impl<'a> Waiting<'a> {
-    fn enter(bucket: &'a Mutex<Bucket>, lane: Lane) -> Self {
-        *locked(bucket).count(lane) += 1;
-        Self { bucket, lane }
+    fn enter(inner: &'a Inner, lane: Lane) -> Self {
+        *inner.locked().bucket.count(lane) += 1;
+        Self { inner, lane }
     }
 
     fn take(&self, now: Instant) -> Option<Duration> {
-        locked(self.bucket).take(self.lane, now)
+        self.inner.locked().bucket.take(self.lane, now)
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        *locked(self.bucket).count(self.lane) -= 1;
+        *self.inner.locked().bucket.count(self.lane) -= 1;
     }
 }
 
-/// A panic while the lock was held leaves numbers that are still numbers.
-fn locked(bucket: &Mutex<Bucket>) -> std::sync::MutexGuard<'_, Bucket> {
-    bucket.lock().unwrap_or_else(PoisonError::into_inner)
+impl Inner {
+    /// A panic while the lock was held leaves numbers that are still numbers.
+    fn locked(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What went through, and what had to wait.
@@ -116,6 +267,7 @@ pub(crate) struct Metrics {
     passed: IntCounterVec,
     waited: IntCounterVec,
     seconds: CounterVec,
+    up: IntGauge,
 }
 
 impl Metrics {
@@ -143,10 +295,15 @@ impl Metrics {
                 ),
                 &labels,
             )?,
+            up: IntGauge::new(
+                "keyside_agent_vault_up",
+                "1 while Vault is in service as far as the agent knows, 0 during an outage",
+            )?,
         };
         registry.register(Box::new(metrics.passed.clone()))?;
         registry.register(Box::new(metrics.waited.clone()))?;
         registry.register(Box::new(metrics.seconds.clone()))?;
+        registry.register(Box::new(metrics.up.clone()))?;
         Ok(metrics)
     }
 

@@ -3,6 +3,8 @@
 //! Invariant: an answer is read leniently. A field that is absent, `null` or of a strange type counts as empty, for
 //! a newer or an older server must not stop a login.
 
+use std::time::Duration;
+
 use http::Method;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -11,7 +13,7 @@ use zeroize::Zeroize as _;
 use crate::token::Token;
 
 /// A request that the agent makes by itself.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Call<'a> {
     pub(crate) method: Method,
     /// Below `/v1/`, with its query if it has one.
@@ -20,6 +22,8 @@ pub(crate) struct Call<'a> {
     pub(crate) namespace: Option<&'a str>,
     pub(crate) token: Option<&'a Token>,
     pub(crate) body: Option<Body>,
+    /// The answer is to be wrapped, and to be had for so long; whole seconds.
+    pub(crate) wrap_ttl: Option<Duration>,
 }
 
 /// A request's JSON. `Debug` shows the names of its fields only: the values are credentials, and wiped on drop.
@@ -246,6 +250,7 @@ mod tests {
             namespace: None,
             token: Some(&token),
             body: Some(Body(serde_json::json!({"role": "app", "jwt": "eyJ.x.y"}))),
+            wrap_ttl: None,
         };
         assert_eq!(
             call.redact("role app: eyJ.x.y by hvs.secret is bad".to_owned()),

@@ -3,8 +3,11 @@ use std::sync::Arc;
 use http_body_util::BodyExt as _;
 use tokio::sync::watch;
 
+use keyside_config::model::Limits;
+
 use super::*;
 use crate::token::Live;
+use crate::vault::gate;
 
 const SECRET: &str = "hvs.canary";
 
@@ -13,6 +16,13 @@ fn handler(token: Option<super::Token>) -> Handler {
     crate::admin::process::register(&registry, Instant::now()).unwrap();
     Handler {
         readiness: Readiness::default(),
+        upstream: Upstream {
+            address: "https://vault:8200".to_owned(),
+            gate: Gate::new(
+                &Limits::default(),
+                gate::Metrics::new(&Registry::new()).unwrap(),
+            ),
+        },
         token,
         sinks: Vec::new(),
         cache: None,
@@ -31,8 +41,18 @@ fn watching(
 ) {
     let (states, state) = watch::channel(state);
     let (troubles, trouble) = watch::channel(None);
+    let at = Some(Instant::now() + Duration::from_secs(40));
+    let plan = watch::Sender::new(Plan {
+        action: "renewal",
+        at,
+    })
+    .subscribe();
     (
-        handler(Some(super::Token { state, trouble })),
+        handler(Some(super::Token {
+            state,
+            trouble,
+            plan,
+        })),
         states,
         troubles,
     )
@@ -118,9 +138,11 @@ async fn status_tells_of_the_token_all_but_the_token() {
     let status: Value = serde_json::from_str(&body).unwrap();
     let expected = json!({
         "state": "live", "trouble": null, "generation": 3, "accessor": "accessor-1", "policies": ["default"],
-        "ttl_seconds": 60,
+        "ttl_seconds": 60, "next": "renewal", "next_in_seconds": 10,
     });
     assert_eq!(status["token"], expected);
+    let vault = json!({ "address": "https://vault:8200", "up": true, "away_seconds": null });
+    assert_eq!(status["vault"], vault);
     assert_eq!(status["uptime_seconds"], 30);
     assert_eq!(status["ready"], true);
 }

@@ -208,6 +208,7 @@ async fn call(fake: &Fake) -> Result<Secret, Error> {
         namespace: None,
         token: None,
         body: Some(wire::Body(json!({"role": "app", "jwt": "the-jwt"}))),
+        wrap_ttl: None,
     };
     fake.client().call(Reason::Login, call).await
 }

@@ -7,6 +7,10 @@ fn limits(requests_per_second: u32, burst: u32) -> Limits {
     }
 }
 
+async fn pass(gate: &Gate, reason: Reason) {
+    assert!(matches!(gate.turn(reason, None).await, Turn::Send(_)));
+}
+
 fn gate(limits: &Limits) -> Gate {
     Gate::new(limits, Metrics::new(&Registry::new()).unwrap())
 }
@@ -17,7 +21,7 @@ async fn passes_a_burst_at_once_and_then_the_rate() {
     let start = Instant::now();
     let mut passed = Vec::new();
     for _ in 0..6 {
-        gate.pass(Reason::Login).await;
+        pass(&gate, Reason::Login).await;
         passed.push(start.elapsed().as_millis());
     }
     assert_eq!(passed[..3], [0, 0, 0]);
@@ -31,7 +35,7 @@ async fn the_agents_own_token_overtakes_leases() {
     let gate = gate(&limits(10, 1));
     let order = Arc::new(Mutex::new(Vec::new()));
     let mut tasks = tokio::task::JoinSet::new();
-    gate.pass(Reason::LeaseRenew).await;
+    pass(&gate, Reason::LeaseRenew).await;
     for reason in [
         Reason::LeaseRenew,
         Reason::LeaseRenew,
@@ -40,7 +44,7 @@ async fn the_agents_own_token_overtakes_leases() {
     ] {
         let (gate, order) = (gate.clone(), Arc::clone(&order));
         tasks.spawn(async move {
-            gate.pass(reason).await;
+            pass(&gate, reason).await;
             order.lock().unwrap().push(reason);
         });
         tokio::task::yield_now().await;
@@ -60,11 +64,11 @@ async fn the_agents_own_token_overtakes_leases() {
 #[tokio::test(start_paused = true)]
 async fn whoever_gives_up_leaves_the_queue() {
     let gate = gate(&limits(1, 1));
-    gate.pass(Reason::Login).await;
+    pass(&gate, Reason::Login).await;
     let start = Instant::now();
-    let impatient = tokio::time::timeout(Duration::from_millis(10), gate.pass(Reason::Renew));
+    let impatient = tokio::time::timeout(Duration::from_millis(10), pass(&gate, Reason::Renew));
     assert!(impatient.await.is_err());
-    gate.pass(Reason::LeaseRenew).await;
+    pass(&gate, Reason::LeaseRenew).await;
     assert!(
         start.elapsed() <= Duration::from_millis(1010),
         "{:?}",
@@ -76,8 +80,8 @@ async fn whoever_gives_up_leaves_the_queue() {
 async fn counts_what_had_to_wait() {
     let registry = Registry::new();
     let gate = Gate::new(&limits(10, 1), Metrics::new(&registry).unwrap());
-    gate.pass(Reason::Login).await;
-    gate.pass(Reason::Login).await;
+    pass(&gate, Reason::Login).await;
+    pass(&gate, Reason::Login).await;
     let metrics = &gate.0.metrics;
     assert_eq!(metrics.passed.with_label_values(&["login"]).get(), 2);
     assert_eq!(metrics.waited.with_label_values(&["login"]).get(), 1);
