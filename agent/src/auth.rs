@@ -61,16 +61,21 @@ impl Error {
 
     fn failure(&self) -> Failure {
         match self {
-            Self::Credential(_) => Failure::NoCredential,
-            Self::Vault { source, .. } => match source.retry() {
-                vault::error::Retry::Never => Failure::Refused,
-                vault::error::Retry::Later { after } => Failure::Away { after },
-            },
+            Self::Credential(error) => error.vault().map_or(Failure::NoCredential, answered),
+            Self::Vault { source, .. } => answered(source),
             Self::Held { .. } => Failure::Held,
             Self::NoToken { .. } | Self::Ended | Self::GivenUp(_) | Self::Metrics(_) => {
                 Failure::Refused
             }
         }
+    }
+}
+
+/// What it means that Vault was asked and did not do it.
+fn answered(error: &vault::error::Error) -> Failure {
+    match error.retry() {
+        vault::error::Retry::Never => Failure::Refused,
+        vault::error::Retry::Later { after } => Failure::Away { after },
     }
 }
 
@@ -261,6 +266,7 @@ impl Task {
             Outcome::LoggedIn(grant, obtained) => {
                 self.metrics.login("success");
                 self.trouble.send_replace(None);
+                self.method.logged_in();
                 let step = machine.apply(Event::LoggedIn(grant), now);
                 let live = self.publish(obtained, machine.ends());
                 self.story.logged_in(&live, &grant);
@@ -312,6 +318,7 @@ impl Task {
         let hint = match &error {
             Error::Vault { source, .. } if is_about_audience(source) => self.method.hint(),
             Error::Vault { source, .. } => source.hint().map(str::to_owned),
+            Error::Credential(error) => error.hint().map(str::to_owned),
             _ => None,
         };
         self.story

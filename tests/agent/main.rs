@@ -1,6 +1,7 @@
 //! Black-box tests: the real agent against a real OpenBao server, over real sockets.
 
 mod admin;
+mod approle;
 mod auto_auth;
 mod bank;
 mod cache;

@@ -76,9 +76,6 @@ pub(crate) const UNSUPPORTED: &[(Kind, &str, &[&str])] = &[
     (Kind::AutoAuth, BOTH, &["enable_reauth_on_new_credentials"]),
     (Kind::Method, BOTH, &["wrap_ttl"]),
     (Kind::Kubernetes, VAULT, &["service_account"]),
-    (Kind::Jwt, BOTH, &["remove_jwt_follows_symlinks"]),
-    (Kind::Password, VAULT, &["remove_password_follows_symlinks"]),
-    (Kind::AppRole, BOTH, &["secret_id_response_wrapping_path"]),
     (Kind::Cache, BOTH, &["persist"]),
     (Kind::Cache, VAULT, &[
         "cache_static_secrets", "disable_caching_dynamic_secrets", "enforce_consistency",

@@ -105,11 +105,13 @@ fn login(login: &Login) -> (&'static str, Value) {
             role,
             path: file,
             remove_after_reading,
+            remove_follows_symlinks: follows,
         } => {
             let remove = Some((*remove_after_reading).into());
             let config = object([
                 ("path", Some(path(file))),
                 ("remove_jwt_after_reading", remove),
+                ("remove_jwt_follows_symlinks", Some((*follows).into())),
                 ("role", text(Some(role))),
             ]);
             ("jwt", config)
@@ -118,12 +120,14 @@ fn login(login: &Login) -> (&'static str, Value) {
             role_id,
             secret_id,
             remove_secret_id_after_reading,
+            secret_id_wrapping_path: wrapping,
         } => {
             let remove = Some((*remove_secret_id_after_reading).into());
             let config = object([
                 ("remove_secret_id_file_after_reading", remove),
                 ("role_id_file_path", Some(path(role_id))),
                 ("secret_id_file_path", secret_id.as_deref().map(path)),
+                ("secret_id_response_wrapping_path", text(wrapping.as_ref())),
             ]);
             ("approle", config)
         }
@@ -154,9 +158,11 @@ fn login(login: &Login) -> (&'static str, Value) {
 
 fn password(password: &Password) -> Value {
     let remove = password.remove_after_reading;
+    let follows = password.remove_follows_symlinks;
     object([
         ("password_file_path", Some(path(&password.path))),
         ("remove_password_after_reading", Some(remove.into())),
+        ("remove_password_follows_symlinks", Some(follows.into())),
         ("username", text(Some(&password.username))),
     ])
 }

@@ -9,9 +9,10 @@ use http::Method as Verb;
 use tokio::time::{self, Duration, Instant};
 
 use super::method::Attempt;
-use super::{Error, Task};
+use super::{Error, Task, method};
 use crate::token::Token;
-use crate::vault::{gate, wire};
+use crate::vault::client::Client;
+use crate::vault::{error, gate, wire};
 use keyside_machine::login::Grant;
 
 /// What an answer gets, however late the request was let out.
@@ -27,10 +28,15 @@ pub(super) struct Obtained {
 impl Task {
     pub(super) async fn login(&mut self, within: Duration) -> Result<(Grant, Obtained), Error> {
         // Blocks for a few microseconds: credentials are small files, and in a pod they are in memory.
-        let attempt = self
-            .method
-            .attempt(&self.client)
-            .map_err(Error::Credential)?;
+        let vault = Asker {
+            client: self.client.clone(),
+            ..self.asker(within)
+        };
+        let attempt = self.method.attempt(&vault).await;
+        let attempt = attempt.map_err(|error| match error {
+            method::Error::Held { within } => Error::Held { within },
+            error => Error::Credential(error),
+        })?;
         let call = wire::Call {
             method: Verb::POST,
             path: &self.login_path,
@@ -89,29 +95,69 @@ impl Task {
         call: wire::Call<'_>,
         within: Duration,
     ) -> Result<(Instant, wire::Secret), Error> {
-        let client = self.method.client().unwrap_or(&self.client);
-        let now = Instant::now();
+        let answered = self.asker(within).call(reason, call).await;
+        answered.map_err(|unanswered| match unanswered {
+            Unanswered::Held { within } => Error::Held { within },
+            Unanswered::Vault(source) => Error::Vault {
+                what: match reason {
+                    gate::Reason::Renew => "renew the token obtained",
+                    _ => "log in",
+                },
+                method: self.method.name(),
+                source: Box::new(source),
+            },
+        })
+    }
+
+    fn asker(&self, within: Duration) -> Asker {
+        Asker {
+            client: self.method.client().unwrap_or(&self.client).clone(),
+            namespace: self.namespace.clone(),
+            ends: self.tokens.borrow().live().and_then(|live| live.expires),
+            within,
+        }
+    }
+}
+
+/// Asks Vault for auto-auth.
+pub(super) struct Asker {
+    pub(super) client: Client,
+    /// Of the login.
+    pub(super) namespace: Option<String>,
+    /// When the token in hand ends.
+    pub(super) ends: Option<Instant>,
+    /// For each request, its turn at the gate included.
+    pub(super) within: Duration,
+}
+
+/// Why there is no answer, or none that helps.
+pub(super) enum Unanswered {
+    /// The gate did not let the request through.
+    Held {
+        within: Duration,
+    },
+    Vault(error::Error),
+}
+
+impl Asker {
+    /// The answer, and when the request left at the earliest.
+    pub(super) async fn call(
+        &self,
+        reason: gate::Reason,
+        call: wire::Call<'_>,
+    ) -> Result<(Instant, wire::Secret), Unanswered> {
+        let (now, within) = (Instant::now(), self.within);
         let until = now + within;
         // While a token lives, its end is news, and this agent waits less for the sake of others.
-        let ends = self.tokens.borrow().live().and_then(|live| live.expires);
-        let left = ends.and_then(|ends| ends.checked_duration_since(now));
+        let left = self.ends.and_then(|ends| ends.checked_duration_since(now));
         let held = left.map_or(until, |left| until.min(now + left));
-        let turn = client.turn(reason, left.map(|left| now + left / 2));
-        let pass = time::timeout_at(held, turn)
-            .await
-            .map_err(|_elapsed| Error::Held { within })?;
+        let turn = self.client.turn(reason, left.map(|left| now + left / 2));
+        let pass = time::timeout_at(held, turn).await;
+        let pass = pass.map_err(|_elapsed| Unanswered::Held { within })?;
         let asked = Instant::now();
         let left = until.saturating_duration_since(asked).max(SHORTEST_ANSWER);
-        let answer = client.call_with(pass, call, left).await;
-        let answer = answer.map_err(|source| Error::Vault {
-            what: match reason {
-                gate::Reason::Renew => "renew the token obtained",
-                _ => "log in",
-            },
-            method: self.method.name(),
-            source: Box::new(source),
-        })?;
-        Ok((asked, answer))
+        let answer = self.client.call_with(pass, call, left).await;
+        Ok((asked, answer.map_err(Unanswered::Vault)?))
     }
 }
 

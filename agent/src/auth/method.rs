@@ -4,19 +4,23 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use keyside_config::model::auto_auth::Login;
 use zeroize::Zeroizing;
 
+use super::ask::Asker;
 use crate::token::Token;
 use crate::vault::client::Client;
 use crate::vault::{self, wire};
+use remembered::Removal;
 
 mod approle;
 mod cert;
 mod jwt;
 mod kubernetes;
 mod password;
+mod remembered;
 mod token_file;
 
 pub(super) enum Method {
@@ -49,11 +53,52 @@ pub(crate) enum Error {
     Empty { path: PathBuf },
     #[error("{path} holds something that is no token")]
     NoToken { path: PathBuf },
+    #[error("not sent within {within:?}")]
+    Held { within: Duration },
+    #[error("{doing} {path}")]
+    Wrapping {
+        doing: &'static str,
+        path: PathBuf,
+        #[source]
+        source: Box<vault::error::Error>,
+    },
+    #[error("the wrapping token in {path} was made at {found:?}, and not at {expected:?}")]
+    CreationPath {
+        path: PathBuf,
+        expected: String,
+        found: String,
+    },
+    #[error("there was no secret id behind the wrapping token in {path}")]
+    NoSecretId { path: PathBuf },
     #[error("use the client certificate")]
     Certificate {
         #[source]
         source: Box<vault::error::Error>,
     },
+}
+
+impl Error {
+    /// What Vault, where it was asked for the credential, made of that.
+    pub(super) fn vault(&self) -> Option<&vault::error::Error> {
+        match self {
+            Self::Wrapping { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+
+    /// What a person may want to know.
+    pub(super) fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Wrapping { source, .. } if source.retry() == vault::error::Retry::Never => Some(
+                "a wrapping token opens once: this one was used, by somebody else where it was not used here, or it \
+                 has ended; put a new one into the file",
+            ),
+            Self::CreationPath { .. } => Some(
+                "somebody may have swapped the wrapping token; it was not used, and Vault's audit log has who made it",
+            ),
+            _ => self.vault().and_then(vault::error::Error::hint),
+        }
+    }
 }
 
 impl Method {
@@ -66,15 +111,21 @@ impl Method {
                 role,
                 path,
                 remove_after_reading,
-            } => Self::Jwt(jwt::Jwt::new(role, path, *remove_after_reading)),
+                remove_follows_symlinks: follows,
+            } => {
+                let removal = Removal::of(*remove_after_reading, *follows);
+                Self::Jwt(jwt::Jwt::new(role, path, removal))
+            }
             Login::AppRole {
                 role_id,
                 secret_id,
                 remove_secret_id_after_reading,
+                secret_id_wrapping_path,
             } => Self::AppRole(approle::AppRole::new(
                 role_id,
                 secret_id.as_deref(),
-                *remove_secret_id_after_reading,
+                Removal::of(*remove_secret_id_after_reading, false),
+                secret_id_wrapping_path.as_deref(),
             )),
             Login::TokenFile { path } => Self::TokenFile(token_file::TokenFile::new(path)),
             Login::Cert {
@@ -116,14 +167,24 @@ impl Method {
     }
 
     /// Reads the files again: what they hold rotates.
-    pub(super) fn attempt(&mut self, common: &Client) -> Result<Attempt, Error> {
+    pub(super) async fn attempt(&mut self, vault: &Asker) -> Result<Attempt, Error> {
         match self {
             Self::Kubernetes(method) => method.credential().map(Attempt::LogIn),
             Self::Jwt(method) => method.credential().map(Attempt::LogIn),
-            Self::AppRole(method) => method.credential().map(Attempt::LogIn),
+            Self::AppRole(method) => method.credential(vault).await.map(Attempt::LogIn),
             Self::TokenFile(method) => method.attempt(),
-            Self::Cert(method) => method.credential(common).map(Attempt::LogIn),
+            Self::Cert(method) => method.credential(&vault.client).map(Attempt::LogIn),
             Self::Password(method) => method.credential().map(Attempt::LogIn),
+        }
+    }
+
+    /// Vault has accepted the last attempt.
+    pub(super) fn logged_in(&mut self) {
+        match self {
+            Self::Jwt(method) => method.token.accepted(),
+            Self::AppRole(method) => method.accepted(),
+            Self::Password(method) => method.file.accepted(),
+            Self::Kubernetes(_) | Self::TokenFile(_) | Self::Cert(_) => {}
         }
     }
 
@@ -162,57 +223,6 @@ fn read_trimmed(path: &Path, trim: fn(&str) -> &str) -> Result<Zeroizing<String>
         });
     }
     Ok(Zeroizing::new(trimmed.to_owned()))
-}
-
-/// A file that may be gone after the first reading: the last value that it held still counts.
-struct Remembered {
-    path: PathBuf,
-    remove: bool,
-    trim: fn(&str) -> &str,
-    removal_failed: bool,
-    last: Option<Zeroizing<String>>,
-}
-
-impl Remembered {
-    fn new(path: &Path, remove: bool) -> Self {
-        Self {
-            path: path.to_owned(),
-            remove,
-            trim: str::trim,
-            removal_failed: false,
-            last: None,
-        }
-    }
-
-    fn read(&mut self) -> Result<&str, Error> {
-        match (read_trimmed(&self.path, self.trim), &self.last) {
-            (Ok(text), _) => {
-                self.last = Some(text);
-                self.remove();
-            }
-            (Err(error), None) => return Err(error),
-            // Gone, or emptied: it has been read before.
-            (Err(_), Some(_)) => {}
-        }
-        Ok(self.last.as_ref().map_or("", |text| text.as_str()))
-    }
-
-    /// Where the folder is read-only the file stays: worth one line, not one for each login.
-    fn remove(&mut self) {
-        if !self.remove {
-            return;
-        }
-        if let Err(error) = std::fs::remove_file(&self.path)
-            && !std::mem::replace(&mut self.removal_failed, true)
-        {
-            tracing::warn!(
-                event = "credential_not_removed",
-                path = %self.path.display(),
-                %error,
-                "the credential stays where it was read"
-            );
-        }
-    }
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ pub(crate) enum Reason {
     Login,
     Renew,
     Wrap,
+    Unwrap,
     LookUp,
     LeaseRenew,
     /// Whether Vault is there at all.
@@ -32,7 +33,9 @@ pub(crate) enum Reason {
 impl Reason {
     const fn lane(self) -> Lane {
         match self {
-            Self::Login | Self::Renew | Self::Wrap | Self::LookUp | Self::Probe => Lane::Token,
+            Self::Login | Self::Renew | Self::Wrap | Self::Unwrap | Self::LookUp | Self::Probe => {
+                Lane::Token
+            }
             Self::LeaseRenew => Lane::Lease,
         }
     }
@@ -42,6 +45,7 @@ impl Reason {
             Self::Login => "login",
             Self::Renew => "renew",
             Self::Wrap => "wrap",
+            Self::Unwrap => "unwrap",
             Self::LookUp => "look_up",
             Self::LeaseRenew => "lease_renew",
             Self::Probe => "probe",

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::Method;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
-use zeroize::Zeroize as _;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::token::Token;
 
@@ -86,7 +86,7 @@ pub(crate) struct Secret {
     pub(crate) lease_duration: u64,
     #[serde(default)]
     pub(crate) auth: Option<Auth>,
-    /// Read as what a token's look-up answers; other data counts as all empty.
+    /// Read as what a token's look-up answers, or what was wrapped; other data counts as all empty.
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) data: LookUp,
     #[serde(default, deserialize_with = "lenient")]
@@ -108,6 +108,29 @@ pub(crate) struct LookUp {
     pub(crate) accessor: String,
     #[serde(default, deserialize_with = "lenient")]
     pub(crate) policies: Vec<String>,
+    /// Of a wrapping token: the path whose answer it stands for.
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) creation_path: String,
+    /// What was unwrapped, where that is a secret id.
+    #[serde(default, deserialize_with = "lenient")]
+    pub(crate) secret_id: Hidden,
+}
+
+/// A text that is a credential: wiped on drop, and `Debug` shows nothing of it.
+#[derive(Default, Deserialize)]
+#[serde(from = "String")]
+pub(crate) struct Hidden(pub(crate) Zeroizing<String>);
+
+impl From<String> for Hidden {
+    fn from(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+}
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hidden(redacted)")
+    }
 }
 
 /// What stands for an answer that was wrapped. Written out, it is what Vault Agent writes: fields, order and all.

@@ -74,6 +74,7 @@ fn login(reader: &mut Reader, defaults: &Defaults) -> (Login, String) {
                 path: file,
                 // The kubelet's file: it cannot be removed, and holds a newer token later.
                 remove_after_reading: false,
+                remove_follows_symlinks: false,
             },
             mount.unwrap_or_else(|| "auth/jwt".to_owned()),
         ),

@@ -56,10 +56,12 @@ fn jwt(report: &mut Report, config: &mut Block<'_>) -> Option<Login> {
     let role = config.required(report, "role");
     let path = config.required(report, "path");
     let remove = config.flag(report, "remove_jwt_after_reading");
+    let follows = config.flag(report, "remove_jwt_follows_symlinks");
     Some(Login::Jwt {
         role: role?.value,
         path: path?.value.into(),
         remove_after_reading: remove.unwrap_or(true),
+        remove_follows_symlinks: follows.unwrap_or_default(),
     })
 }
 
@@ -67,11 +69,27 @@ fn app_role(report: &mut Report, config: &mut Block<'_>) -> Option<Login> {
     let role_id = config.required(report, "role_id_file_path");
     let secret_id = config.text(report, "secret_id_file_path");
     let remove = config.flag(report, "remove_secret_id_file_after_reading");
+    let wrapping_path = wrapping_path(report, config);
+    if let (Some(found), None) = (&wrapping_path, &secret_id) {
+        let what = "has no effect: there is no `secret_id_file_path`";
+        report.note_at(found.origin.clone(), what.to_owned());
+    }
     Some(Login::AppRole {
         role_id: role_id?.value.into(),
         secret_id: secret_id.map(|found| found.value.into()),
         remove_secret_id_after_reading: remove.unwrap_or(true),
+        secret_id_wrapping_path: wrapping_path.map(|found| found.value),
     })
+}
+
+/// An empty one is a mistake, as in Vault Agent: without it nobody would look where the secret id comes from.
+fn wrapping_path(report: &mut Report, config: &mut Block<'_>) -> Option<Found<String>> {
+    const KEY: &str = "secret_id_response_wrapping_path";
+    if config.wrote(KEY) {
+        config.required(report, KEY)
+    } else {
+        config.text(report, KEY)
+    }
 }
 
 fn token_file(report: &mut Report, config: &mut Block<'_>) -> Option<Login> {
@@ -100,10 +118,12 @@ fn password(report: &mut Report, config: &mut Block<'_>) -> Option<Password> {
     let username = config.required(report, "username");
     let path = config.required(report, "password_file_path");
     let remove = config.flag(report, "remove_password_after_reading");
+    let follows = config.flag(report, "remove_password_follows_symlinks");
     Some(Password {
         username: username?.value,
         path: path?.value.into(),
         remove_after_reading: remove.unwrap_or(true),
+        remove_follows_symlinks: follows.unwrap_or_default(),
     })
 }
 

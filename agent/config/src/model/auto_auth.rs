@@ -51,6 +51,8 @@ pub enum Login {
         path: PathBuf,
         /// `remove_jwt_after_reading`, true by default.
         remove_after_reading: bool,
+        /// `remove_jwt_follows_symlinks`: where `path` is a link, what it leads to is removed, not the link.
+        remove_follows_symlinks: bool,
     },
     /// `approle`: a role id and, where the role wants one, a secret id.
     AppRole {
@@ -60,6 +62,8 @@ pub enum Login {
         secret_id: Option<PathBuf>,
         /// `remove_secret_id_file_after_reading`, true by default.
         remove_secret_id_after_reading: bool,
+        /// `secret_id_response_wrapping_path`: the file holds a wrapping token that was made there.
+        secret_id_wrapping_path: Option<String>,
     },
     /// `token_file`: a token that somebody else obtained.
     TokenFile {
@@ -92,6 +96,8 @@ pub struct Password {
     pub path: PathBuf,
     /// `remove_password_after_reading`, true by default.
     pub remove_after_reading: bool,
+    /// `remove_password_follows_symlinks`: where `path` is a link, what it leads to is removed, not the link.
+    pub remove_follows_symlinks: bool,
 }
 
 /// Where the kubelet puts a pod's service-account token.

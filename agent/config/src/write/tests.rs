@@ -87,31 +87,33 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn password()(username in text(), path in path("password"), remove_after_reading: bool) -> Password {
-        Password { username, path, remove_after_reading }
+    fn password()(
+        username in text(), path in path("password"), remove_after_reading: bool, remove_follows_symlinks: bool,
+    ) -> Password {
+        Password { username, path, remove_after_reading, remove_follows_symlinks }
     }
 }
 
 fn login() -> impl Strategy<Value = Login> {
     let kubernetes = (text(), path("token"));
-    let jwt = (text(), path("jwt"), any::<bool>());
+    let jwt = (text(), path("jwt"), any::<bool>(), any::<bool>());
     let pair = of((path("cert"), path("key")));
     let cert = (of(text()), of(path("ca")), pair, any::<bool>());
-    let app_role = (path("role"), of(path("secret")), any::<bool>());
+    let app_role = (path("role"), of(path("secret")), any::<bool>(), of(text()));
     prop_oneof![
         kubernetes.prop_map(|(role, token_path)| Login::Kubernetes { role, token_path }),
-        jwt.prop_map(|(role, path, remove_after_reading)| Login::Jwt {
+        jwt.prop_map(|(role, path, remove, follows)| Login::Jwt {
             role,
             path,
-            remove_after_reading
+            remove_after_reading: remove,
+            remove_follows_symlinks: follows
         }),
-        app_role.prop_map(
-            |(role_id, secret_id, remove_secret_id_after_reading)| Login::AppRole {
-                role_id,
-                secret_id,
-                remove_secret_id_after_reading
-            }
-        ),
+        app_role.prop_map(|(role_id, secret_id, remove, wrapping)| Login::AppRole {
+            role_id,
+            secret_id,
+            remove_secret_id_after_reading: remove,
+            secret_id_wrapping_path: wrapping
+        }),
         path("token").prop_map(|path| Login::TokenFile { path }),
         password().prop_map(Login::Userpass),
         password().prop_map(Login::Ldap),

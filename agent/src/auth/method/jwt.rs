@@ -4,19 +4,20 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{Error, Remembered};
+use super::Error;
+use super::remembered::{Remembered, Removal};
 use crate::vault::wire;
 
 pub(crate) struct Jwt {
     role: String,
-    token: Remembered,
+    pub(super) token: Remembered,
 }
 
 impl Jwt {
-    pub(super) fn new(role: &str, path: &Path, remove: bool) -> Self {
+    pub(super) fn new(role: &str, path: &Path, removal: Removal) -> Self {
         Self {
             role: role.to_owned(),
-            token: Remembered::new(path, remove),
+            token: Remembered::new(path, removal),
         }
     }
 

@@ -5,26 +5,27 @@ use std::fmt::Write as _;
 use keyside_config::model::auto_auth;
 use serde_json::json;
 
-use super::{Error, Remembered};
+use super::Error;
+use super::remembered::{Remembered, Removal};
 use crate::vault::wire;
 
 pub(crate) struct Password {
     /// Of the method.
     pub(super) kind: &'static str,
     username: String,
-    file: Remembered,
+    pub(super) file: Remembered,
 }
 
 impl Password {
     pub(super) fn new(kind: &'static str, config: &auto_auth::Password) -> Self {
+        let removal = Removal::of(config.remove_after_reading, config.remove_follows_symlinks);
+        let mut file = Remembered::new(&config.path, removal);
+        // Blanks may be part of a password; the end of the line is the editor's.
+        file.trim = |text| text.trim_end_matches(['\r', '\n']);
         Self {
             kind,
             username: config.username.clone(),
-            file: Remembered {
-                // Blanks may be part of a password; the end of the line is the editor's.
-                trim: |text| text.trim_end_matches(['\r', '\n']),
-                ..Remembered::new(&config.path, config.remove_after_reading)
-            },
+            file,
         }
     }
 

@@ -19,6 +19,7 @@ fn jwt(path: &Path, remove_after_reading: bool) -> Method {
         role: "app".to_owned(),
         path: path.to_owned(),
         remove_after_reading,
+        remove_follows_symlinks: false,
     })
 }
 
@@ -27,6 +28,7 @@ fn approle(role_id: &Path, secret_id: Option<&Path>) -> Method {
         role_id: role_id.to_owned(),
         secret_id: secret_id.map(Path::to_owned),
         remove_secret_id_after_reading: true,
+        secret_id_wrapping_path: None,
     })
 }
 
@@ -40,15 +42,29 @@ fn client() -> Client {
     Client::new(&vault, gate::Gate::new(&Limits::default(), metrics)).unwrap()
 }
 
+/// No file method waits for anything.
+fn attempt(method: &mut Method) -> Result<Attempt, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let vault = Asker {
+        client: client(),
+        namespace: None,
+        ends: None,
+        within: Duration::from_secs(1),
+    };
+    runtime.block_on(method.attempt(&vault))
+}
+
 fn sent(method: &mut Method) -> serde_json::Value {
-    match method.attempt(&client()).unwrap() {
+    match attempt(method).unwrap() {
         Attempt::LogIn(body) => body.0.clone(),
         Attempt::LookUp(token) => token.expose().into(),
     }
 }
 
 fn error(method: &mut Method) -> String {
-    method.attempt(&client()).unwrap_err().to_string()
+    attempt(method).unwrap_err().to_string()
 }
 
 #[test]
@@ -97,7 +113,7 @@ fn kubernetes_hints_at_the_audience_and_never_shows_the_token() {
 }
 
 #[test]
-fn jwt_is_removed_after_reading_and_remembered() {
+fn jwt_is_removed_when_it_was_accepted_and_remembered() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("jwt");
     let mut method = jwt(&path, true);
@@ -107,6 +123,8 @@ fn jwt_is_removed_after_reading_and_remembered() {
         sent(&mut method),
         serde_json::json!({"role": "app", "jwt": "one"})
     );
+    assert!(path.exists(), "nobody has accepted it yet");
+    method.logged_in();
     assert!(!path.exists());
     assert_eq!(sent(&mut method)["jwt"], "one");
     fs::write(&path, "").unwrap();
@@ -117,6 +135,51 @@ fn jwt_is_removed_after_reading_and_remembered() {
     );
     fs::write(&path, "two").unwrap();
     assert_eq!(sent(&mut method)["jwt"], "two");
+    fs::write(&path, "three").unwrap();
+    method.logged_in();
+    assert!(path.exists(), "it is not the one that was accepted");
+    assert_eq!(sent(&mut method)["jwt"], "three");
+    method.logged_in();
+    assert!(!path.exists());
+}
+
+#[test]
+fn what_a_link_leads_to_is_removed_only_where_that_is_wanted() {
+    for follows in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let [link, between, target] =
+            ["link", "between", "target"].map(|name| folder.path().join(name));
+        for make in [
+            |path: &Path, remove_follows_symlinks| Login::Jwt {
+                role: "app".to_owned(),
+                path: path.to_owned(),
+                remove_after_reading: true,
+                remove_follows_symlinks,
+            },
+            |path: &Path, remove_follows_symlinks| {
+                Login::Ldap(auto_auth::Password {
+                    username: "ann".to_owned(),
+                    path: path.to_owned(),
+                    remove_after_reading: true,
+                    remove_follows_symlinks,
+                })
+            },
+        ] {
+            fs::write(&target, "secret").unwrap();
+            drop(fs::remove_file(&link));
+            drop(fs::remove_file(&between));
+            std::os::unix::fs::symlink(&between, &link).unwrap();
+            std::os::unix::fs::symlink(&target, &between).unwrap();
+            let mut method = Method::new(&make(&link, follows));
+            sent(&mut method);
+            method.logged_in();
+            assert_eq!(target.exists(), !follows, "{}", method.name());
+            assert_eq!(link.is_symlink(), follows, "{}", method.name());
+            assert!(between.is_symlink());
+            sent(&mut method);
+            method.logged_in();
+        }
+    }
 }
 
 #[test]
@@ -124,7 +187,9 @@ fn jwt_stays_where_that_is_wanted() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("jwt");
     fs::write(&path, "one").unwrap();
-    sent(&mut jwt(&path, false));
+    let mut method = jwt(&path, false);
+    sent(&mut method);
+    method.logged_in();
     assert!(path.exists());
 }
 
@@ -138,6 +203,8 @@ fn approle_removes_the_secret_id_only() {
     fs::write(&secret_id, "s\n").unwrap();
     let expected = serde_json::json!({"role_id": "r", "secret_id": "s"});
     assert_eq!(sent(&mut method), expected);
+    assert!(secret_id.exists(), "nobody has accepted it yet");
+    method.logged_in();
     assert!(role_id.exists() && !secret_id.exists());
     fs::remove_file(&role_id).unwrap();
     assert_eq!(sent(&mut method), expected, "both are remembered");
@@ -205,7 +272,7 @@ fn a_certificate_that_cannot_be_read_is_a_missing_credential_that_names_it() {
         }),
         reload: false,
     });
-    let error = method.attempt(&client()).unwrap_err();
+    let error = attempt(&mut method).unwrap_err();
     let told = keyside_lifecycle::error::chain(&error);
     assert!(told.contains(&format!("read {}", path.display())), "{told}");
 }
@@ -224,12 +291,15 @@ fn a_password_is_sent_to_the_path_of_its_user_and_remembered() {
                 username: username.to_owned(),
                 path: path.clone(),
                 remove_after_reading: true,
+                remove_follows_symlinks: false,
             }));
             assert_eq!(method.path("auth/m"), format!("auth/m/login/{segment}"));
             assert_eq!(error(&mut method), format!("read {}", path.display()));
             fs::write(&path, " p w \r\n").unwrap();
             let expected = serde_json::json!({"password": " p w "});
             assert_eq!(sent(&mut method), expected);
+            assert!(path.exists());
+            method.logged_in();
             assert!(!path.exists());
             assert_eq!(sent(&mut method), expected, "it is remembered");
         }
@@ -245,7 +315,9 @@ fn a_password_stays_where_that_is_wanted() {
         username: "ann".to_owned(),
         path: path.clone(),
         remove_after_reading: false,
+        remove_follows_symlinks: true,
     }));
     sent(&mut method);
+    method.logged_in();
     assert!(path.exists());
 }

@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
-use super::{Attempt, Error, Remembered};
+use super::remembered::{Remembered, Removal};
+use super::{Attempt, Error};
 use crate::token::Token;
 
 pub(crate) struct TokenFile(Remembered);
 
 impl TokenFile {
     pub(super) fn new(path: &Path) -> Self {
-        Self(Remembered::new(path, false))
+        Self(Remembered::new(path, Removal::Never))
     }
 
     /// Read again each time: whoever wrote it may have put a new one there.

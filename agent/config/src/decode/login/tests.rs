@@ -123,9 +123,11 @@ fn userpass_and_ldap_take_a_name_and_the_file_of_a_password() {
         ("userpass", Login::Userpass as fn(Password) -> Login),
         ("ldap", Login::Ldap),
     ] {
-        for (flag, remove_after_reading) in
-            [("", true), ("remove_password_after_reading = false", false)]
-        {
+        for (flag, remove_after_reading, remove_follows_symlinks) in [
+            ("", true, false),
+            ("remove_password_after_reading = false", false, false),
+            ("remove_password_follows_symlinks = \"true\"", true, true),
+        ] {
             let method = format!(
                 r#""{kind}" {{ config {{ username = "ann" password_file_path = "/pw" {flag} }} }}"#
             );
@@ -133,6 +135,7 @@ fn userpass_and_ldap_take_a_name_and_the_file_of_a_password() {
                 username: "ann".to_owned(),
                 path: "/pw".into(),
                 remove_after_reading,
+                remove_follows_symlinks,
             };
             check(&method, &format!("auth/{kind}"), &login(password));
         }
@@ -151,10 +154,76 @@ fn userpass_and_ldap_take_a_name_and_the_file_of_a_password() {
         );
         check_mistakes(
             kind,
-            r#"username = "ann" password_file_path = "/pw" remove_password_follows_symlinks = true"#,
-            &[
-                "remove_password_follows_symlinks: is Vault Agent's; this version of keyside-agent does not support it",
-            ],
+            r#"username = "ann" password_file_path = "/pw" remove_password_follows_symlinks = "on""#,
+            &["remove_password_follows_symlinks: `on` is not a boolean; write true or false"],
         );
     }
+}
+
+#[test]
+fn jwt_takes_a_role_and_the_file_of_a_token() {
+    for (flags, remove_after_reading, remove_follows_symlinks) in [
+        ("", true, false),
+        ("remove_jwt_after_reading = false", false, false),
+        ("remove_jwt_follows_symlinks = true", true, true),
+    ] {
+        let method = format!(r#""jwt" {{ config {{ role = "r" path = "/j" {flags} }} }}"#);
+        let login = Login::Jwt {
+            role: "r".to_owned(),
+            path: "/j".into(),
+            remove_after_reading,
+            remove_follows_symlinks,
+        };
+        check(&method, "auth/jwt", &login);
+    }
+    check_mistakes(
+        "jwt",
+        r#"role = "r" path = "/j" remove_jwt_follows_symlinks = 2"#,
+        &["remove_jwt_follows_symlinks: is a number; write true or false"],
+    );
+}
+
+#[test]
+fn approle_takes_the_files_of_two_ids_and_where_the_second_was_wrapped() {
+    let path = "auth/approle/role/r/secret-id";
+    let wrapped =
+        format!(r#"secret_id_file_path = "/s" secret_id_response_wrapping_path = "{path}""#);
+    for (keys, secret_id, remove, wrapping) in [
+        ("", None, true, None),
+        (r#"secret_id_file_path = "/s""#, Some("/s"), true, None),
+        (
+            "remove_secret_id_file_after_reading = false",
+            None,
+            false,
+            None,
+        ),
+        (wrapped.as_str(), Some("/s"), true, Some(path)),
+    ] {
+        let method = format!(r#""approle" {{ config {{ role_id_file_path = "/r" {keys} }} }}"#);
+        let login = Login::AppRole {
+            role_id: "/r".into(),
+            secret_id: secret_id.map(Into::into),
+            remove_secret_id_after_reading: remove,
+            secret_id_wrapping_path: wrapping.map(str::to_owned),
+        };
+        check(&method, "auth/approle", &login);
+    }
+    let alone = r#""approle" { config { role_id_file_path = "/r" secret_id_response_wrapping_path = "p" } }"#;
+    let (_, notes) = read(alone).expect("a good configuration");
+    assert_eq!(
+        notes,
+        ["auto_auth.method.config.secret_id_response_wrapping_path"]
+    );
+    check_mistakes(
+        "approle",
+        r#"role_id_file_path = "/r" secret_id_file_path = "/s" secret_id_response_wrapping_path = """#,
+        &["secret_id_response_wrapping_path: must not be empty"],
+    );
+    check_mistakes(
+        "approle",
+        r#"role_id_file_path = "/r" secret_id_file_path = "/s" secret_id_response_wraping_path = "p""#,
+        &[
+            "secret_id_response_wraping_path: is not known; did you mean `secret_id_response_wrapping_path`?",
+        ],
+    );
 }

@@ -10,10 +10,13 @@ pub(super) const ROWS: &[Row] = &[
     row(Kubernetes, "token_path", Path, "\"/token\"", "the service-account token"),
     row(Jwt, "role", Text, "\"web\"", "the role to log in with").required(),
     row(Jwt, "path", Path, "\"/jwt\"", "the JSON Web Token").required(),
-    row(Jwt, "remove_jwt_after_reading", Flag, "false", "the file is gone after it was read"),
+    row(Jwt, "remove_jwt_after_reading", Flag, "false", GONE),
+    row(Jwt, "remove_jwt_follows_symlinks", Flag, "true", FOLLOWS),
     row(AppRole, "role_id_file_path", Path, "\"/role-id\"", "the role id").required(),
     row(AppRole, "secret_id_file_path", Path, "\"/secret-id\"", "the secret id").otherwise("none"),
-    row(AppRole, "remove_secret_id_file_after_reading", Flag, "false", "the file is gone after it was read"),
+    row(AppRole, "remove_secret_id_file_after_reading", Flag, "false", GONE),
+    row(AppRole, "secret_id_response_wrapping_path", Text, "\"auth/approle/role/web/secret-id\"",
+        "the file of the secret id holds a wrapping token that was made at exactly this path").otherwise("it is not wrapped"),
     row(TokenFile, "token_file_path", Path, "\"/token\"", "a token that somebody else obtained").required(),
     row(Cert, "name", Text, "\"web\"", "the role to log in with").otherwise("one that fits"),
     row(Cert, "ca_cert", Path, "\"/ca.pem\"", "a PEM file to trust instead of what `vault` names").otherwise("`vault`'s"),
@@ -25,5 +28,10 @@ pub(super) const ROWS: &[Row] = &[
     row(Password, "username", Text, "\"ann\"", "who logs in").vault_agent().required(),
     row(Password, "password_file_path", Path, "\"/password\"", "the password; the end of its line does not count")
         .vault_agent().required(),
-    row(Password, "remove_password_after_reading", Flag, "false", "the file is gone after it was read").vault_agent(),
+    row(Password, "remove_password_after_reading", Flag, "false", GONE).vault_agent(),
+    row(Password, "remove_password_follows_symlinks", Flag, "true", FOLLOWS).vault_agent(),
 ];
+
+const GONE: &str = "the file is gone when Vault has accepted what it holds";
+const FOLLOWS: &str =
+    "where the path is a symbolic link, what it leads to is removed, and not the link";
