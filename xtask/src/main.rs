@@ -1,7 +1,9 @@
-//! The repository's own commands: `cargo xtask demo`, `test`, `release`, `render`, `tools`.
+//! The repository's own commands: `cargo xtask demo`, `test`, `bench`, `release`, `render`, `tools`.
 
+mod bench;
 mod console;
 mod demo;
+mod document;
 mod release;
 mod render;
 mod shell;
@@ -17,6 +19,7 @@ Usage: cargo xtask <command>
 
   demo     an annotated pod goes in, a live token and a cached credential come out: on real parts
   test     format, lint and test everything, on real parts
+  bench    measure the agent beside the real `bao agent`, and what a real OpenBao bears
   release  build both binaries as they are released: static, stripped, small
   render   render docs/configuration.md and manifests/
   tools    install the real parts into .tools (the other commands do so, too)
@@ -39,6 +42,9 @@ fn run() -> anyhow::Result<()> {
         None | Some(Arg::Long("help") | Arg::Short('h')) => "help".to_owned(),
         Some(argument) => return Err(argument.unexpected().into()),
     };
+    if command == "bench" {
+        return bench::run(&mut arguments);
+    }
     if let Some(argument) = arguments.next()? {
         return Err(argument.unexpected().into());
     }

@@ -53,6 +53,7 @@ fn steps() -> anyhow::Result<Vec<(&'static str, Command)>> {
             shell::cargo(["test", "--workspace", "--all-targets", "--no-fail-fast"])?,
         ));
     }
+    steps.push(("bench, quick", shell::cargo(["xtask", "bench", "--quick"])?));
     if shell::succeeds(&mut shell::cargo(["deny", "--version"])?) {
         let check = [
             "deny",

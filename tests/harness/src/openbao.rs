@@ -177,6 +177,12 @@ impl Server {
         .with_context(|| self.process.lines().join("\n"))
     }
 
+    /// The server's process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Everything that the server has logged so far.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
