@@ -2,6 +2,7 @@
 //! out. No clock, no network, no token text.
 //!
 //! Invariant: a login never begins less than [`FLOOR`] after the one before it, whatever Vault grants or refuses.
+//! Invariant: in any minute at most [`BURST`] + 60 × [`PER_SECOND`] attempts begin, whatever Vault grants or refuses.
 //! Invariant: a renewal that was refused is never repeated for the same token.
 //! Invariant: only a successful login replaces a token. Nothing else takes it away.
 
@@ -12,6 +13,11 @@ mod schedule;
 
 /// The shortest time between the beginnings of two logins.
 pub const FLOOR: Duration = Duration::from_secs(1);
+/// How many attempts, logins and renewals together, may begin in a row.
+pub const BURST: f64 = 5.0;
+/// How many may begin in the long run: enough for a token of three seconds, which is renewed every two. With a look-up
+/// every half a minute that makes less than one request a second.
+pub const PER_SECOND: f64 = 0.9;
 /// No attempt lasts longer, however patient the client.
 pub const ATTEMPT: Duration = Duration::from_secs(30);
 /// The shortest time that an attempt gets, however late it is.
@@ -52,6 +58,10 @@ pub enum Event {
     RenewalFailed(Failure),
     /// Vault no longer knows the token in hand.
     FoundDead,
+    /// What to log in with has changed.
+    NewCredential,
+    /// The host slept for so long, and no clock of this machine saw it.
+    Suspended(Duration),
     /// The time of [`Step::Wait`] has come.
     Due,
 }
@@ -76,11 +86,14 @@ pub struct Machine {
     exit_on_err: bool,
     backoff: Backoff,
     random: fastrand::Rng,
+    pace: Pace,
     held: Option<Held>,
     /// When the last login began.
     login_began: Option<Instant>,
     /// Until when the last failure forbids the next attempt.
     quiet: Option<Instant>,
+    /// Until when Vault asked not to be asked.
+    told: Option<Instant>,
     /// What [`Event::Due`] leads to.
     then: Next,
 }
@@ -111,9 +124,14 @@ impl Machine {
             exit_on_err,
             backoff,
             random: fastrand::Rng::with_seed(seed),
+            pace: Pace {
+                level: BURST,
+                at: now,
+            },
             held: None,
             login_began: None,
             quiet: None,
+            told: None,
             then: Next::Login,
         };
         let step = machine.login(now);
@@ -137,17 +155,19 @@ impl Machine {
         match event {
             Event::LoggedIn(grant) => self.logged_in(grant, now),
             // What was not sent costs no pause: whoever holds it back knows best how long.
-            Event::LoginFailed(Failure::Held) | Event::RenewalFailed(Failure::Refused) => {
+            Event::LoginFailed(Failure::Held) => {
+                self.pace.give_back();
                 self.wait(now, Next::Login, now)
             }
             Event::RenewalFailed(Failure::Held) => {
+                self.pace.give_back();
                 let late = self.last_renewal().is_none_or(|last| now >= last);
                 let next = if late { Next::Login } else { Next::Renew };
                 self.wait(now, next, now)
             }
             Event::LoginFailed(_) if self.exit_on_err => Step::GiveUp,
             Event::LoginFailed(failure) => {
-                let pause = self.pause(failure);
+                let pause = self.pause(failure, now);
                 let pause = match self.ends() {
                     Some(ends) => hurry(pause, failure, ends, now),
                     None => pause,
@@ -156,8 +176,11 @@ impl Machine {
                 self.wait(now + pause, Next::Login, now)
             }
             Event::Renewed(grant) => self.renewed(grant, now),
+            Event::RenewalFailed(Failure::Refused) => self.wait(now, Next::Login, now),
             Event::RenewalFailed(failure) => self.renew_later(failure, now),
             Event::FoundDead => self.found_dead(now),
+            Event::NewCredential => self.wait(self.told.unwrap_or(now), Next::Login, now),
+            Event::Suspended(slept) => self.suspended(slept, now),
             Event::Due => match self.then {
                 Next::Login => self.login(now),
                 Next::Renew => self.renew(now),
@@ -172,6 +195,21 @@ impl Machine {
             held.ends = Some(now);
         }
         self.wait(self.quiet.unwrap_or(now), Next::Login, now)
+    }
+
+    /// Vault's clock went on: what is left of the token is less than it seemed.
+    fn suspended(&mut self, slept: Duration, now: Instant) -> Step {
+        let Some(held) = &mut self.held else {
+            return self.wait(self.quiet.unwrap_or(now), Next::Login, now);
+        };
+        let Some(ends) = held.ends else {
+            return Step::Rest;
+        };
+        let ends = ends.checked_sub(slept).unwrap_or(now).max(now);
+        held.ends = Some(ends);
+        let late = self.last_renewal().is_none_or(|last| last <= now);
+        let next = if late { Next::Login } else { self.then };
+        self.wait(self.quiet.unwrap_or(now), next, now)
     }
 
     fn logged_in(&mut self, grant: Grant, now: Instant) -> Step {
@@ -225,7 +263,7 @@ impl Machine {
 
     /// The token is good while Vault is away: it is kept, and its renewal tried until only a login can be in time.
     fn renew_later(&mut self, failure: Failure, now: Instant) -> Step {
-        let pause = self.pause(failure);
+        let pause = self.pause(failure, now);
         let Some(last) = self.last_renewal() else {
             self.quiet = Some(now + pause);
             return self.wait(now + pause, Next::Login, now);
@@ -250,14 +288,18 @@ impl Machine {
     fn succeeded(&mut self) {
         self.backoff.reset();
         self.quiet = None;
+        self.told = None;
     }
 
-    fn pause(&mut self, failure: Failure) -> Duration {
+    fn pause(&mut self, failure: Failure, now: Instant) -> Duration {
         let jittered = self.backoff.next(self.random.f64());
-        match failure {
-            Failure::Away { after: Some(after) } => after.min(LONGEST_PAUSE) + jittered,
-            _ => jittered,
-        }
+        let Failure::Away { after: Some(after) } = failure else {
+            self.told = None;
+            return jittered;
+        };
+        let pause = after.min(LONGEST_PAUSE) + jittered;
+        self.told = Some(now + pause);
+        pause
     }
 
     /// Waits, or goes ahead where the time has come; a login not before [`FLOOR`] allows it.
@@ -267,6 +309,7 @@ impl Machine {
             (Next::Login, Some(floor)) => until.max(floor),
             _ => until,
         };
+        let until = until.max(self.pace.next(now));
         self.then = then;
         match then {
             _ if until > now => Step::Wait { until },
@@ -276,17 +319,52 @@ impl Machine {
     }
 
     fn login(&mut self, now: Instant) -> Step {
+        self.pace.take(now);
         self.login_began = Some(now);
         Step::Login { within: ATTEMPT }
     }
 
     fn renew(&mut self, now: Instant) -> Step {
+        self.pace.take(now);
         let left = self
             .last_renewal()
             .map_or(ATTEMPT, |last| last.saturating_duration_since(now));
         Step::Renew {
             within: left.clamp(SHORTEST_ATTEMPT, ATTEMPT),
         }
+    }
+}
+
+/// How many attempts may begin at once, as of a time: a server that grants next to nothing, or grants and refuses by
+/// turns, is not asked in a loop.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    level: f64,
+    at: Instant,
+}
+
+impl Pace {
+    fn fill(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        self.level = (self.level + passed * PER_SECOND).min(BURST);
+        self.at = self.at.max(now);
+    }
+
+    fn take(&mut self, now: Instant) {
+        self.fill(now);
+        self.level -= 1.0;
+    }
+
+    /// For one that was not sent.
+    fn give_back(&mut self) {
+        self.level = (self.level + 1.0).min(BURST);
+    }
+
+    /// The earliest time of the next attempt.
+    fn next(&mut self, now: Instant) -> Instant {
+        self.fill(now);
+        let missing = (1.0 - self.level).max(0.0);
+        now + Duration::from_secs_f64(missing / PER_SECOND)
     }
 }
 
