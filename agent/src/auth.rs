@@ -25,6 +25,8 @@ use metrics::Metrics;
 use story::Story;
 
 mod ask;
+#[cfg(test)]
+mod behaviours;
 pub(crate) mod check;
 mod method;
 mod metrics;
