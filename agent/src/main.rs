@@ -31,7 +31,7 @@ mod vault;
 
 /// A mistake in the arguments or in the configuration: `EX_USAGE` of sysexits(3).
 const USAGE: u8 = 64;
-/// Name look-ups and file writes; more would only cost memory.
+/// For name look-ups. Each sink may have one more, for its writes: a folder that hangs then holds up nothing else.
 const BLOCKING_THREADS: usize = 4;
 /// For a look-up or a write that is under way when everything else has ended.
 const LAST_WAIT: Duration = Duration::from_secs(1);
@@ -73,7 +73,11 @@ fn run(place: Place) -> ExitCode {
     for note in &loaded.notes {
         tracing::warn!(event = "configuration_note", "{note}");
     }
-    let runtime = match runtime(config.worker_threads) {
+    let sinks = config
+        .auto_auth
+        .as_ref()
+        .map_or(0, |found| found.sinks.len());
+    let runtime = match runtime(config.worker_threads, sinks) {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
@@ -132,7 +136,7 @@ fn ask(socket: &Socket, request: Request<Full<Bytes>>) -> ExitCode {
         Ok(path) => path,
         Err(error) => return refuse(&error),
     };
-    let runtime = match runtime(0) {
+    let runtime = match runtime(0, 0) {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
@@ -150,7 +154,7 @@ fn ask(socket: &Socket, request: Request<Full<Bytes>>) -> ExitCode {
 }
 
 /// One thread unless more are asked for: a sidecar's work is waiting.
-fn runtime(workers: u16) -> io::Result<Runtime> {
+fn runtime(workers: u16, sinks: usize) -> io::Result<Runtime> {
     let mut builder = Builder::new_multi_thread();
     if workers == 0 {
         builder = Builder::new_current_thread();
@@ -159,7 +163,7 @@ fn runtime(workers: u16) -> io::Result<Runtime> {
     }
     builder
         .enable_all()
-        .max_blocking_threads(BLOCKING_THREADS)
+        .max_blocking_threads(BLOCKING_THREADS + sinks)
         .build()
 }
 

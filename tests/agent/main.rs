@@ -14,5 +14,6 @@ mod proxy;
 mod revocation;
 mod sealed;
 mod sink;
+mod sink_trouble;
 mod watch;
 mod world;

@@ -1,5 +1,6 @@
 //! Sinks: files whole, with their mode, and never where something else is in the way; sockets that tell each token.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{MetadataExt as _, symlink};
@@ -10,7 +11,7 @@ use keyside_harness::openbao::{Options, Role};
 use keyside_harness::poll;
 use serde_json::{Value, json};
 
-use crate::world::{ROLE, World};
+use crate::world::{Agent, ROLE, World};
 
 /// The usual configuration with these sinks instead of its own.
 fn config(world: &World, sinks: Value) -> Value {
@@ -140,5 +141,89 @@ fn a_socket_tells_the_token_and_the_one_of_the_next_login() -> anyhow::Result<()
 
     agent.child.terminate()?;
     assert!(!path.exists());
+    Ok(())
+}
+
+/// The name and number of the first entry of such a file that `fits`.
+fn entry(path: &str, fits: impl Fn(u32) -> bool) -> anyhow::Result<Option<(String, u32)>> {
+    let text = fs::read_to_string(path)?;
+    Ok(text.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let number = fields.get(2)?.parse().ok()?;
+        fits(number).then(|| {
+            (
+                fields.first().map_or_else(String::new, ToString::to_string),
+                number,
+            )
+        })
+    }))
+}
+
+#[test]
+fn mode_owner_and_group_are_exact_in_the_notations_of_both_peers() -> anyhow::Result<()> {
+    let world = World::new()?;
+    let (user, group) = (rustix::process::getuid(), rustix::process::getgid());
+    // Only root gives files away.
+    let fits = |own: u32| move |number| (user.is_root() && number > 0) || number == own;
+    let (user, group) = (user.as_raw(), group.as_raw());
+    let numbers = if user == 0 {
+        (65_532, 65_533)
+    } else {
+        (user, group)
+    };
+    let named = |name, own| anyhow::Ok(entry(name, fits(own))?.unwrap_or((own.to_string(), own)));
+    let (user, group) = (named("/etc/passwd", user)?, named("/etc/group", group)?);
+    let sinks = [
+        (
+            "numbers",
+            format!("mode = 0604, uid = {}, gid = {}", numbers.0, numbers.1),
+            (0o604, numbers.0, numbers.1),
+        ),
+        (
+            "names",
+            format!(
+                r#"mode = "0460", owner = "{}", group = "{}""#,
+                user.0, group.0
+            ),
+            (0o460, user.1, group.1),
+        ),
+        (
+            "mixed",
+            format!(
+                r#"mode = "777", owner = {}, gid = "{}""#,
+                numbers.0, group.0
+            ),
+            (0o777, numbers.0, group.1),
+        ),
+    ];
+    let mut config = world.config();
+    let account = config.pointer("/auto_auth/method/config/token_path");
+    let mut text = format!(
+        "auto_auth {{ method \"kubernetes\" {{ config {{ role = \"{ROLE}\", token_path = {} }} }}\n",
+        account.context("no token_path")?
+    );
+    for (name, keys, _) in &sinks {
+        let path = world.path(name);
+        writeln!(
+            text,
+            r#"sink "file" {{ config {{ path = "{}", {keys} }} }}"#,
+            path.display()
+        )?;
+    }
+    text.push('}');
+    fs::write(world.path("auto-auth.hcl"), text.replace(", ", "\n"))?;
+    config
+        .as_object_mut()
+        .context("no object")?
+        .remove("auto_auth");
+    let mut command = world.command(&config)?;
+    command.arg(format!("-config={}", world.path("auto-auth.hcl").display()));
+    let mut agent = Agent::start(command, world.path("admin.sock"))?;
+    agent.child.wait_for_event("started")?;
+    for (name, _, expected) in sinks {
+        let found = fs::metadata(world.path(name))?;
+        let found = (found.mode() & 0o7777, found.uid(), found.gid());
+        assert_eq!(found, expected, "{name}: mode, owner, group");
+    }
     Ok(())
 }

@@ -81,13 +81,18 @@ impl World {
 
     /// Starts an agent on this configuration, from a file.
     pub(crate) fn agent(&self, config: &Value) -> anyhow::Result<Agent> {
+        Agent::start(self.command(config)?, self.path("admin.sock"))
+    }
+
+    /// What [`World::agent`] starts.
+    pub(crate) fn command(&self, config: &Value) -> anyhow::Result<Command> {
         let path = self.path("config.json");
         std::fs::write(&path, config.to_string())?;
         let mut command = keyside_agent();
         command
             .arg("run")
             .arg(format!("-config={}", path.display()));
-        Agent::start(command, self.path("admin.sock"))
+        Ok(command)
     }
 
     /// An agent on the usual configuration that has started.

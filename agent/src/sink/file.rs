@@ -3,7 +3,8 @@
 //! Written beside its place under a name that nobody reads, given its mode and owner, synced, and only then renamed
 //! over the old one: whoever opens the path sees one token or the other, never half of one and never none.
 //!
-//! Invariant: what is written is the newest token at that moment, however long the folder was unwritable.
+//! Invariant: what is written is the newest token at that moment, however long the folder was unwritable. A token that
+//! is replaced while it still waits for anything goes nowhere.
 //! Invariant: the token is never readable under a wrong mode or owner: the temporary file is 0600 until it has both.
 
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -11,6 +12,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use keyside_config::model::auto_auth::FileSink;
 use keyside_lifecycle::backoff::Backoff;
@@ -19,6 +21,7 @@ use keyside_lifecycle::readiness::Part;
 use keyside_lifecycle::shutdown::Shutdown;
 use tokio::sync::watch;
 use tokio::time::{self, Duration};
+use zeroize::Zeroizing;
 
 use super::encryption::{self, Recipient};
 use super::wrapping::{self, Wrapping};
@@ -31,6 +34,9 @@ const MAX_BACKOFF: Duration = Duration::from_secs(10);
 /// Where each attempt asks Vault: as for a login.
 const MIN_ASKING: Duration = Duration::from_secs(1);
 const MAX_ASKING: Duration = Duration::from_mins(5);
+/// How often a filled sink looks whether its file is still there. Above the ten seconds after which the runtime ends the
+/// idle thread that looks.
+const LOOK: Duration = Duration::from_secs(15);
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -110,10 +116,6 @@ impl Sink {
 
     pub(crate) async fn run(mut self, shutdown: Shutdown) {
         let mut ending = std::pin::pin!(shutdown.requested());
-        if self.place.is_on_disk() {
-            let path = self.place.path.display();
-            tracing::warn!(event = "sink_on_disk", %path, "the token goes to a file system that is not in memory");
-        }
         loop {
             // Dropping a write half-way is fine: it ends on its own thread, as a whole or not at all.
             tokio::select! {
@@ -124,32 +126,63 @@ impl Sink {
         }
     }
 
-    /// Waits for a token that the file does not hold yet, and writes it.
+    /// Waits for a token that the file does not hold, or not any more, and writes it.
     async fn step(&mut self) {
         let held = *self.written.borrow();
-        let live = newer(&mut self.tokens, held).await;
-        match self.write(&live).await {
-            Ok(()) => self.succeeded(live.generation),
-            Err(error) => {
-                self.failed(&error);
-                let pause = self.backoff.next(fastrand::f64());
-                let asked = match &error {
-                    Error::Wrap(error) => error.retry_after(),
-                    _ => None,
-                };
-                time::sleep(pause.max(asked.unwrap_or_default())).await;
+        let live = tokio::select! {
+            biased;
+            live = newer(&mut self.tokens, held) => live,
+            () = self.place.lost(), if held > 0 && self.wrapping.is_none() => {
+                self.written.send_replace(0);
+                return;
             }
+        };
+        let generation = live.generation;
+        let mut next = self.tokens.clone();
+        let outcome = tokio::select! {
+            biased;
+            text = self.text(&live) => text,
+            _newer = newer(&mut next, generation) => return,
+        };
+        let outcome = match outcome {
+            Ok(text) => self.write(live, text).await,
+            Err(error) => Err(Error::Wrap(error)),
+        };
+        let Err(error) = outcome else {
+            return self.succeeded(generation);
+        };
+        self.failed(&error);
+        let pause = self.backoff.next(fastrand::f64());
+        let asked = match &error {
+            Error::Wrap(error) => error.retry_after().unwrap_or_default(),
+            _ => Duration::ZERO,
+        };
+        // What went wrong with this token need not with the next one; but what Vault asked for holds for all.
+        tokio::select! {
+            () = time::sleep(pause.max(asked)) => {}
+            _newer = async {
+                time::sleep(asked).await;
+                newer(&mut next, generation).await
+            } => {}
+        }
+    }
+
+    /// What Vault says of the wrapping token; nothing where the token itself is written.
+    async fn text(&self, live: &Live) -> Result<Option<Zeroizing<Vec<u8>>>, wrapping::Error> {
+        match &self.wrapping {
+            Some(wrapping) => wrapping.wrap(&live.token).await.map(Some),
+            None => Ok(None),
         }
     }
 
     /// On a thread of its own: a folder on a disk or a network may take its time over `fsync`, and there is only one
     /// thread for everything else.
-    async fn write(&self, live: &Arc<Live>) -> Result<(), Error> {
-        let wrapped = match &self.wrapping {
-            Some(wrapping) => Some(wrapping.wrap(&live.token).await.map_err(Error::Wrap)?),
-            None => None,
-        };
-        let (place, live) = (Arc::clone(&self.place), Arc::clone(live));
+    async fn write(
+        &self,
+        live: Arc<Live>,
+        wrapped: Option<Zeroizing<Vec<u8>>>,
+    ) -> Result<(), Error> {
+        let place = Arc::clone(&self.place);
         let writing = tokio::task::spawn_blocking(move || match &wrapped {
             Some(text) => place.put(text),
             None => place.put(live.token.expose().as_bytes()),
@@ -198,6 +231,8 @@ struct Place {
     owner: Option<u32>,
     group: Option<u32>,
     recipient: Option<Recipient>,
+    /// Whether somebody has looked what the folder is on.
+    told: AtomicBool,
 }
 
 impl Place {
@@ -227,14 +262,37 @@ impl Place {
             owner: owner.map_err(unknown)?,
             group: group.map_err(unknown)?,
             path,
+            told: AtomicBool::new(false),
         })
+    }
+
+    /// Returns when the path names no file any more. A file that somebody else put there is left to him.
+    async fn lost(self: &Arc<Self>) {
+        loop {
+            time::sleep(LOOK).await;
+            let place = Arc::clone(self);
+            let look = move || fs::symlink_metadata(&place.path).is_ok_and(|found| found.is_file());
+            if let Ok(false) = tokio::task::spawn_blocking(look).await {
+                return;
+            }
+        }
     }
 
     /// Encrypts `text` if only one may read it, and replaces the file.
     fn put(&self, text: &[u8]) -> Result<(), Error> {
-        match &self.recipient {
-            Some(recipient) => self.replace(&recipient.encrypt(text).map_err(Error::Encrypt)?),
-            None => self.replace(text),
+        if let Some(recipient) = &self.recipient {
+            return self.replace(&recipient.encrypt(text).map_err(Error::Encrypt)?);
+        }
+        self.replace(text)?;
+        self.tell_of_disk();
+        Ok(())
+    }
+
+    /// Once, and only when the folder is there to look at.
+    fn tell_of_disk(&self) {
+        if !self.told.swap(true, Ordering::Relaxed) && self.is_on_disk() {
+            let path = self.path.display();
+            tracing::warn!(event = "sink_on_disk", %path, "the token is on a file system that is not in memory");
         }
     }
 
@@ -251,6 +309,10 @@ impl Place {
         if outcome.is_err() {
             // Best effort: the next attempt sweeps what is left.
             drop(fs::remove_file(&temporary));
+        } else {
+            // Best effort as well: not every folder may be opened, nor synced. At worst a crash of the machine
+            // brings the old file back, whole.
+            drop(File::open(&self.folder).and_then(|folder| folder.sync_all()));
         }
         outcome
     }

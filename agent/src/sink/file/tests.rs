@@ -208,6 +208,12 @@ impl Running {
     fn writes(&self, result: &str) -> u64 {
         self.metrics.writes.with_label_values(&[result]).get()
     }
+
+    async fn until(&self, result: &str, times: u64) {
+        while self.writes(result) < times {
+            time::sleep(Duration::from_millis(10)).await;
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -240,9 +246,7 @@ async fn an_unwritable_folder_is_tried_again_and_gets_the_newest_token() {
     let mut running = run(missing.join("token"));
     let start = time::Instant::now();
     running.tokens.send_replace(live("one", 1));
-    while running.writes("failure") < 4 {
-        time::sleep(Duration::from_millis(100)).await;
-    }
+    running.until("failure", 4).await;
     assert!(start.elapsed() >= 3 * MIN_BACKOFF, "{:?}", start.elapsed());
     running.tokens.send_replace(live("two", 2));
     fs::create_dir(&missing).unwrap();
@@ -270,18 +274,9 @@ async fn a_vault_that_does_not_wrap_is_asked_again_when_it_said() {
             json!({ "wrap_info": { "token": "w", "ttl": 90, "accessor": "a" } }),
         )
     });
-    let (tokens, receiver) = watch::channel(TokenState::Pending);
-    let metrics = Metrics::new(&Registry::new()).unwrap();
-    let config = config(&folder, 0o600);
-    let wrapping = Wrapping::new(fake.client(), Some("team"), Duration::from_secs(90));
-    let sink = Sink::new(&config, receiver, metrics).unwrap();
-    let sink = sink.wrapping(wrapping);
-    let mut written = sink.written();
-    let (_trigger, shutdown) = shutdown::channel();
-    let mut tasks = JoinSet::new();
-    tasks.spawn(sink.run(shutdown));
-    tokens.send_replace(live("one", 1));
-    written.wait_for(|written| *written == 1).await.unwrap();
+    let mut running = run_wrapped(&folder, &fake, Some("team"));
+    running.tokens.send_replace(live("one", 1));
+    running.written.wait_for(|held| *held == 1).await.unwrap();
 
     let asked = fake.asked();
     let [first, second] = &asked[..] else {
@@ -296,5 +291,109 @@ async fn a_vault_that_does_not_wrap_is_asked_again_when_it_said() {
         r#"{"token":"w","accessor":"a","ttl":90,"creation_time":"","creation_path":"","#,
         "\"wrapped_accessor\":\"\"}\n"
     );
-    assert_eq!(fs::read_to_string(&config.path).unwrap(), expected);
+    assert_eq!(fs::read_to_string(&running.path).unwrap(), expected);
+}
+
+/// A sink that asks `fake` to wrap, and what it says of itself.
+fn run_wrapped(folder: &TempDir, fake: &Fake, namespace: Option<&str>) -> Running {
+    let (tokens, receiver) = watch::channel(TokenState::Pending);
+    let metrics = Metrics::new(&Registry::new()).unwrap();
+    let config = config(folder, 0o600);
+    let wrapping = Wrapping::new(fake.client(), namespace, Duration::from_secs(90));
+    let sink = Sink::new(&config, receiver, metrics.clone()).unwrap();
+    let sink = sink.wrapping(wrapping);
+    let written = sink.written();
+    let (trigger, shutdown) = shutdown::channel();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(sink.run(shutdown));
+    Running {
+        tokens,
+        written,
+        metrics,
+        path: config.path,
+        _trigger: trigger,
+        _tasks: tasks,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newer_token_does_not_wait_until_the_older_one_is_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = Fake::start(|asked| match asked.token.as_deref() {
+        Some("one") => crate::vault::fake::error(403, "permission denied"),
+        _ => Reply(200, None, json!({ "wrap_info": { "token": "w" } })),
+    });
+    let mut running = run_wrapped(&folder, &fake, None);
+    running.tokens.send_replace(live("one", 1));
+    // By now a pause is two and a half minutes on the average.
+    running.until("failure", 12).await;
+    let start = time::Instant::now();
+    running.tokens.send_replace(live("two", 2));
+    running.written.wait_for(|held| *held == 2).await.unwrap();
+    assert!(
+        start.elapsed() < Duration::from_millis(100),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newer_token_waits_as_long_as_vault_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = Fake::start(|asked| match asked.token.as_deref() {
+        Some("one") => Reply(429, Some(1000), json!({ "errors": ["too many"] })),
+        _ => Reply(200, None, json!({ "wrap_info": { "token": "w" } })),
+    });
+    let mut running = run_wrapped(&folder, &fake, None);
+    let start = time::Instant::now();
+    running.tokens.send_replace(live("one", 1));
+    running.until("failure", 1).await;
+    running.tokens.send_replace(live("two", 2));
+    running.written.wait_for(|held| *held == 2).await.unwrap();
+    let waited = start.elapsed();
+    assert!(
+        (1000..1010).contains(&waited.as_secs()),
+        "as soon as it may: {waited:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_somebody_removes_is_written_again_and_another_ones_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let inside = folder.path().join("inside");
+    fs::create_dir(&inside).unwrap();
+    let mut running = run(inside.join("token"));
+    running.tokens.send_replace(live("one", 1));
+    running.written.wait_for(|held| *held == 1).await.unwrap();
+
+    fs::write(&running.path, "somebody else's").unwrap();
+    time::sleep(3 * LOOK).await;
+    assert_eq!(
+        fs::read_to_string(&running.path).unwrap(),
+        "somebody else's"
+    );
+
+    fs::remove_file(&running.path).unwrap();
+    running.until("success", 2).await;
+    assert_eq!(fs::read_to_string(&running.path).unwrap(), "one");
+
+    fs::remove_dir_all(&inside).unwrap();
+    running.until("failure", 3).await;
+    assert_eq!(*running.written.borrow(), 0, "it holds nothing");
+    fs::create_dir(&inside).unwrap();
+    running.until("success", 3).await;
+    assert_eq!(fs::read_to_string(&running.path).unwrap(), "one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrapping_token_may_be_taken_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = Fake::start(|_| Reply(200, None, json!({ "wrap_info": { "token": "w" } })));
+    let mut running = run_wrapped(&folder, &fake, None);
+    running.tokens.send_replace(live("one", 1));
+    running.written.wait_for(|held| *held == 1).await.unwrap();
+    fs::remove_file(&running.path).unwrap();
+    time::sleep(3 * LOOK).await;
+    assert!(!running.path.exists());
+    assert_eq!(fake.asked().len(), 1);
 }
