@@ -164,7 +164,7 @@ impl<'a> Block<'a> {
             match peer::standing(self.kind, key) {
                 peer::Standing::NoEffect(reason) => {
                     let origin = report.origin(field.key.at, path);
-                    report.note_at(origin, format!("has no effect: {reason}"));
+                    report.note_at(origin, peer::no_effect(reason));
                 }
                 peer::Standing::Unsupported(whose) => {
                     let what =

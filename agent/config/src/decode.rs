@@ -43,6 +43,7 @@ pub(crate) fn config(
     own::admin(report, &mut top, &mut draft);
     draft.config.limits = own::limits(report, &mut top, &settings);
     process(report, &mut top, &settings, &mut draft.config);
+    settings.idle(report);
     top.finish(report);
     // A source that could not be read may hold what the others seem to lack.
     if !some_unread {
@@ -90,6 +91,9 @@ fn process(
     let mut level = top.value(report, "log_level", |node| {
         unless_empty(node, scalar::log_level)
     });
+    settings.variable(report, &mut level, "LOG_LEVEL", |text| {
+        scalar::log_level(text).map(Some)
+    });
     let flag = settings.flags.log_level.as_deref();
     setting::flag(report, &mut level, "-log-level", flag, |text| {
         scalar::log_level(text).map(Some)
@@ -97,6 +101,9 @@ fn process(
     config.log_level = level.and_then(|found| found.value).unwrap_or_default();
     let mut format = top.value(report, "log_format", |node| {
         unless_empty(node, scalar::log_format)
+    });
+    settings.variable(report, &mut format, "LOG_FORMAT", |text| {
+        scalar::log_format(text).map(Some)
     });
     let flag = settings.flags.log_format.as_deref();
     setting::flag(report, &mut format, "-log-format", flag, |text| {

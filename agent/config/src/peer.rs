@@ -45,11 +45,21 @@ const IDLE: &str = "Vault Agent and OpenBao read it for their servers only";
 const RETRY: &str = "an error of the server passes to the client at once, and what the agent sends by itself \
                      is retried without end, with backoff";
 const TEMPLATES: &str = "this version renders no templates";
+const STANDARD_ERROR: &str =
+    "the log goes to standard error alone, where whoever runs the agent collects it";
+const METRICS: &str = "metrics are always there in Prometheus' form, under names of their own, and are pushed nowhere";
+const PROXY: &str = "the server is asked directly";
+const CERTIFICATE: &str = "a client certificate is read from files";
 
 #[rustfmt::skip]
 pub(crate) const NO_EFFECT: &[(Kind, &str, &str)] = &[
     (Kind::Top, "cluster_name", IDLE),
     (Kind::Top, "default_max_request_duration", IDLE),
+    (Kind::Top, "log_file", STANDARD_ERROR),
+    (Kind::Top, "log_rotate_bytes", STANDARD_ERROR),
+    (Kind::Top, "log_rotate_duration", STANDARD_ERROR),
+    (Kind::Top, "log_rotate_max_files", STANDARD_ERROR),
+    (Kind::Top, "telemetry", METRICS),
     (Kind::Top, "template_config", TEMPLATES),
     (Kind::Vault, "retry", RETRY),
     (Kind::Method, "mount_path", "the token_file method has no mount"),
@@ -65,12 +75,25 @@ pub(crate) const NO_EFFECT: &[(Kind, &str, &str)] = &[
     (Kind::Listener, "telemetry", IDLE),
 ];
 
+/// Environment variables that peers know, without `VAULT_` or `BAO_`, and why they change nothing here.
+#[rustfmt::skip]
+pub(crate) const IDLE_VARIABLES: &[(&str, &str)] = &[
+    ("AGENT_ADDR", "it is for those who ask the agent"),
+    ("CLIENT_CERT_BYTES", CERTIFICATE),
+    ("CLIENT_KEY_BYTES", CERTIFICATE),
+    ("DISABLE_REDIRECTS", "no redirect is followed"),
+    ("HTTP_PROXY", PROXY),
+    ("MAX_RETRIES", RETRY),
+    ("PROXY_ADDR", PROXY),
+    ("SRV_LOOKUP", "host and port are those of the address"),
+    ("TOKEN", "the agent uses the token of `auto_auth` alone"),
+    ("WRAP_TTL", "answers are wrapped for those clients that ask for it"),
+];
+
 #[rustfmt::skip]
 pub(crate) const UNSUPPORTED: &[(Kind, &str, &[&str])] = &[
     (Kind::Top, BOTH, &[
-        "disable_idle_connections", "disable_keep_alives", "env_template", "exec", "hsm", "kms", "log_file",
-        "log_rotate_bytes", "log_rotate_duration", "log_rotate_max_files", "seal", "telemetry", "template",
-        "user_lockout",
+        "env_template", "exec", "hsm", "kms", "seal", "template", "user_lockout",
     ]),
     (Kind::Top, VAULT, &["disable_idle_conns_templating", "entropy", "reporting"]),
     (Kind::AutoAuth, BOTH, &["enable_reauth_on_new_credentials"]),
@@ -118,6 +141,11 @@ pub(crate) fn standing(kind: Kind, key: &str) -> Standing {
         Some((_, whose, _)) => Standing::Unsupported(whose),
         None => Standing::Unknown,
     }
+}
+
+/// What a note says.
+pub(crate) fn no_effect(reason: &str) -> String {
+    format!("has no effect: {reason}")
 }
 
 /// The key of this block that a misspelt one most resembles, if any does.

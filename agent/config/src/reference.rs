@@ -51,6 +51,8 @@ pub(crate) enum Takes {
     Count(u64, u64),
     OneOf(&'static [&'static str]),
     Texts,
+    /// Parts of the agent.
+    Uses,
     /// The server's address.
     Url,
     HostPort,

@@ -1,10 +1,11 @@
 //! What the environment and the command line say, laid over what was read from files.
 //!
-//! A variable is looked up as `BAO_…`, then as `VAULT_…`. An empty variable or flag counts as absent: manifests set
-//! variables to nothing when they mean "not set".
+//! A variable is looked up as `BAO_…`, then as `VAULT_…`. As in the peers, one that is there and empty counts, and so
+//! does a flag: it hides what was said before. That is noted, for it is seldom meant.
 
 use crate::load::Flags;
 use crate::mistake::Place;
+use crate::peer;
 use crate::report::{Found, Origin, Report};
 use crate::scalar::Read;
 
@@ -22,15 +23,29 @@ impl Settings<'_> {
         name: &str,
         read: impl Fn(&str) -> Read<T>,
     ) {
-        let names = ["BAO_", "VAULT_"].map(|prefix| format!("{prefix}{name}"));
-        let written = names.into_iter().find_map(|name| {
-            let text = (self.environment)(&name).filter(|text| !text.is_empty())?;
-            Some((name, text))
-        });
-        if let Some((field, text)) = written {
+        if let Some((field, text)) = self.look_up(name) {
             let place = Place::Environment;
             lay(report, slot, Origin { place, field }, &text, read);
         }
+    }
+
+    /// Notes the variables that peers know and that change nothing here.
+    pub(crate) fn idle(&self, report: &mut Report) {
+        for (name, reason) in peer::IDLE_VARIABLES {
+            let set = self.look_up(name).filter(|(_, text)| !text.is_empty());
+            if let Some((field, _)) = set {
+                let place = Place::Environment;
+                report.note_at(Origin { place, field }, peer::no_effect(reason));
+            }
+        }
+    }
+
+    /// The variable's whole name, and its text.
+    fn look_up(&self, name: &str) -> Option<(String, String)> {
+        let mut names = ["BAO_", "VAULT_"]
+            .map(|prefix| format!("{prefix}{name}"))
+            .into_iter();
+        names.find_map(|name| (self.environment)(&name).map(|text| (name, text)))
     }
 }
 
@@ -42,7 +57,7 @@ pub(crate) fn flag<T>(
     flag: Option<&str>,
     read: impl Fn(&str) -> Read<T>,
 ) {
-    if let Some(text) = flag.filter(|text| !text.is_empty()) {
+    if let Some(text) = flag {
         let (place, field) = (Place::CommandLine, name.to_owned());
         lay(report, slot, Origin { place, field }, text, read);
     }
@@ -55,6 +70,13 @@ fn lay<T>(
     text: &str,
     read: impl Fn(&str) -> Read<T>,
 ) {
+    if text.is_empty() {
+        if let Some(Found { origin: hidden, .. }) = slot.take() {
+            let what = format!("is empty and hides `{}` at {}", hidden.field, hidden.place);
+            report.note_at(origin, what);
+        }
+        return;
+    }
     match read(text) {
         Ok(value) => *slot = Some(Found { value, origin }),
         Err(what) => report.wrong_at(&origin, what),

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::model::auto_auth::{Aad, AutoAuth, FileSink, Login, Method, Password, Sink, SocketSink};
 use crate::model::listener::{Bind, Listener, Role};
-use crate::model::vault::{Address, Vault};
+use crate::model::vault::{Address, SingleUse, Vault};
 use crate::model::{Admin, AttachToken, Cache, Config, Limits, LogFormat, LogLevel, Mode};
 
 #[cfg(test)]
@@ -46,6 +46,7 @@ fn config(config: &Config) -> Value {
         ),
         ("auto_auth", config.auto_auth.as_ref().map(auto_auth)),
         ("cache", config.cache.as_ref().map(cache)),
+        ("disable_keep_alives", single_use(config.vault.single_use)),
         ("exit_after_auth", Some(config.exit_after_auth.into())),
         ("limits", Some(limits(&config.limits))),
         (
@@ -58,6 +59,17 @@ fn config(config: &Config) -> Value {
         ("vault", Some(vault(&config.vault))),
         ("worker_threads", Some(config.worker_threads.into())),
     ])
+}
+
+fn single_use(uses: SingleUse) -> Option<Value> {
+    let names = [
+        (uses.auto_auth, "auto-auth"),
+        (uses.caching, "caching"),
+        (uses.proxying, "proxying"),
+    ];
+    let names = names.into_iter().filter(|(is_set, _)| *is_set);
+    let names: Vec<Value> = names.map(|(_, name)| name.into()).collect();
+    (!names.is_empty()).then(|| names.into())
 }
 
 fn admin(admin: &Admin) -> Value {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER};
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, RETRY_AFTER, UPGRADE};
 use http::response::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, Version};
@@ -136,6 +136,9 @@ impl Client {
         *request.uri_mut() = self.uri(path.unwrap_or_else(|| PathAndQuery::from_static("/")))?;
         request.headers_mut().insert(HOST, self.0.host.clone());
         *request.version_mut() = Version::HTTP_11;
+        if self.0.vault.single_use.proxying && !request.headers().contains_key(UPGRADE) {
+            close(&mut request);
+        }
         let mut response = self.send(request).await?;
         *response.version_mut() = Version::HTTP_11;
         Ok(response)
@@ -165,7 +168,14 @@ impl Client {
         call: Call<'_>,
         within: Duration,
     ) -> Result<Secret, Error> {
-        let request = self.request(&call)?;
+        let mut request = self.request(&call)?;
+        let uses = self.0.vault.single_use;
+        if match pass.reason {
+            Reason::LeaseRenew => uses.caching,
+            _ => uses.auto_auth,
+        } {
+            close(&mut request);
+        }
         let within = within.min(self.0.vault.timeout);
         let answer = self.exchange(request, within).await;
         let answer = answer.and_then(|(head, body)| self.read(&call, &head, body));
@@ -353,6 +363,12 @@ fn encrypt(dial: Dial, vault: &Vault, encrypted: bool) -> Result<HttpsConnector<
         .with_server_name_resolver(FixedServerNameResolver::new(name))
         .enable_http1()
         .wrap_connector(dial))
+}
+
+/// The connection ends with this request's answer.
+fn close(request: &mut Request<Body>) {
+    let close = HeaderValue::from_static("close");
+    request.headers_mut().insert(CONNECTION, close);
 }
 
 fn target(address: &Address) -> String {

@@ -112,7 +112,7 @@ impl Gate {
             .acquire()
             .await
             .expect("these semaphores are never closed");
-        let turn = self.unbroken(lane, by).await;
+        let turn = self.unbroken(reason, by).await;
         while let Some(wait) = waiting.take(Instant::now()) {
             tokio::time::sleep(wait).await;
         }
@@ -125,14 +125,16 @@ impl Gate {
     }
 
     /// Waits while the breaker forbids all that might be sent.
-    async fn unbroken(&self, lane: Lane, by: Option<Instant>) -> Turn {
+    async fn unbroken(&self, reason: Reason, by: Option<Instant>) -> Turn {
         loop {
             // Made before the breaker is asked, so that what it is told in between is not missed.
             let found = self.0.found.notified();
+            let lane = reason.lane();
             let turn = self.0.locked().breaker.turn(lane, by, Instant::now());
             match turn {
                 breaker::Turn::Go { trial } => {
                     return Turn::Send(Pass {
+                        reason,
                         gate: self.clone(),
                         trial: trial.then_some(lane),
                     });
@@ -187,6 +189,7 @@ impl Gate {
 
 /// The right to send one request.
 pub(crate) struct Pass {
+    pub(super) reason: Reason,
     gate: Gate,
     /// The lane, where an outage is on and the answer decides whether it is over.
     trial: Option<Lane>,

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::block::Block;
-use crate::model::vault::{Address, ClientCertificate, Vault};
+use crate::model::vault::{Address, ClientCertificate, SingleUse, Vault};
+use crate::node::Node;
 use crate::peer::Kind;
 use crate::report::{Found, Origin, Report};
-use crate::scalar::{self, address};
+use crate::scalar::{self, Read, address};
 use crate::setting::{self, Settings};
 
 /// Every setting with where it came from; what is `None` has its default.
@@ -23,6 +24,8 @@ pub(crate) struct Draft {
     tls_server_name: Option<Found<String>>,
     tls_skip_verify: Option<Found<bool>>,
     timeout: Option<Found<Duration>>,
+    keep_alives: Option<Found<SingleUse>>,
+    idle_connections: Option<Found<SingleUse>>,
 }
 
 pub(super) fn vault(report: &mut Report, top: &mut Block<'_>, settings: &Settings<'_>) -> Draft {
@@ -30,6 +33,8 @@ pub(super) fn vault(report: &mut Report, top: &mut Block<'_>, settings: &Setting
     if let Some(block) = top.single(report, "vault", Kind::Vault) {
         from_file(report, block, &mut draft);
     }
+    draft.keep_alives = top.value(report, "disable_keep_alives", uses);
+    draft.idle_connections = top.value(report, "disable_idle_connections", uses);
     from_environment(report, settings, &mut draft);
     from_flags(report, settings, &mut draft);
     check_pair(
@@ -71,6 +76,35 @@ fn from_environment(report: &mut Report, settings: &Settings<'_>, draft: &mut Dr
     settings.variable(report, &mut draft.tls_server_name, "TLS_SERVER_NAME", setting::any);
     settings.variable(report, &mut draft.tls_skip_verify, "SKIP_VERIFY", scalar::flag_text);
     settings.variable(report, &mut draft.timeout, "CLIENT_TIMEOUT", scalar::duration_text);
+    settings.variable(report, &mut draft.keep_alives, "AGENT_DISABLE_KEEP_ALIVES", uses_text);
+    settings.variable(report, &mut draft.idle_connections, "AGENT_DISABLE_IDLE_CONNECTIONS", uses_text);
+}
+
+fn uses(node: &Node) -> Read<SingleUse> {
+    uses_of(scalar::texts(node)?.iter().map(String::as_str))
+}
+
+fn uses_text(text: &str) -> Read<SingleUse> {
+    uses_of(text.split(',').map(str::trim))
+}
+
+fn uses_of<'t>(names: impl Iterator<Item = &'t str>) -> Read<SingleUse> {
+    let mut uses = SingleUse::default();
+    for name in names {
+        match name {
+            "auto-auth" => uses.auto_auth = true,
+            "caching" => uses.caching = true,
+            "proxying" => uses.proxying = true,
+            "templating" => {}
+            _ => {
+                let name = scalar::quote(name);
+                return Err(format!(
+                    "{name} is not known; write auto-auth, caching or proxying"
+                ));
+            }
+        }
+    }
+    Ok(uses)
 }
 
 #[rustfmt::skip]
@@ -125,8 +159,20 @@ impl Draft {
             tls_server_name: value_of(self.tls_server_name),
             tls_skip_verify: self.tls_skip_verify.is_some_and(|found| found.value),
             timeout: self.timeout.map_or(default.timeout, |found| found.value),
+            single_use: single_use([self.keep_alives, self.idle_connections]),
         }
     }
+}
+
+/// Both keys come to the same: no connection is kept.
+fn single_use(keys: [Option<Found<SingleUse>>; 2]) -> SingleUse {
+    let mut all = SingleUse::default();
+    for Found { value, .. } in keys.into_iter().flatten() {
+        all.auto_auth |= value.auto_auth;
+        all.caching |= value.caching;
+        all.proxying |= value.proxying;
+    }
+    all
 }
 
 /// A namespace without slashes at its ends; `None` for the root.

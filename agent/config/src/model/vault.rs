@@ -28,6 +28,20 @@ pub struct Vault {
     pub tls_skip_verify: bool,
     /// `VAULT_CLIENT_TIMEOUT`: from sending a request to the head of its answer.
     pub timeout: Duration,
+    /// `disable_keep_alives` and `disable_idle_connections` at the top level: what keeps no connection for the next
+    /// request.
+    pub single_use: SingleUse,
+}
+
+/// What takes a connection for one request and closes it then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SingleUse {
+    /// `auto-auth`: logins, renewals and look-ups of the agent's token, and what sinks need.
+    pub auto_auth: bool,
+    /// `caching`: renewals of leases.
+    pub caching: bool,
+    /// `proxying`: what clients ask.
+    pub proxying: bool,
 }
 
 impl Default for Vault {
@@ -42,6 +56,7 @@ impl Default for Vault {
             tls_server_name: None,
             tls_skip_verify: false,
             timeout: Duration::from_mins(1),
+            single_use: SingleUse::default(),
         }
     }
 }

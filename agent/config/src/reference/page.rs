@@ -11,7 +11,7 @@ const TEXT: &str = include_str!("page.md");
 type Table = fn() -> String;
 
 /// A table's place in `page.md`, and what comes there.
-const TABLES: [(&str, Table); 15] = [
+const TABLES: [(&str, Table); 16] = [
     ("top", || keys(&[Kind::Top])),
     ("vault", || keys(&[Kind::Vault])),
     ("auto_auth", || keys(&[Kind::AutoAuth])),
@@ -25,6 +25,7 @@ const TABLES: [(&str, Table); 15] = [
     ("listener", || keys(&[Kind::Listener])),
     ("limits", || keys(&[Kind::Limits])),
     ("admin", || keys(&[Kind::Admin])),
+    ("variables", variables),
     ("idle", idle),
     ("refused", refused),
 ];
@@ -125,6 +126,7 @@ fn takes(takes: Takes) -> String {
         Takes::Size => "size",
         Takes::Mode => "file mode",
         Takes::Texts => "list of texts",
+        Takes::Uses => "list of `auto-auth`, `caching`, `proxying`",
         Takes::Url => "`https://…`, `http://…` or `unix:///…`",
         Takes::HostPort => "host and port",
         Takes::Attach => "boolean or `\"force\"`",
@@ -190,6 +192,15 @@ const fn whose(whose: Whose) -> &'static str {
         Whose::OpenBao => "OpenBao",
         Whose::Keyside => "Keyside",
     }
+}
+
+/// Variables that change nothing.
+fn variables() -> String {
+    let mut lines = vec!["| variable | why it has no effect |\n|---|---|\n".to_owned()];
+    for (name, reason) in peer::IDLE_VARIABLES {
+        lines.push(format!("| `VAULT_{name}` | {reason} |\n"));
+    }
+    lines.concat()
 }
 
 /// Keys that are accepted and change nothing.

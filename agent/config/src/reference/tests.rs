@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::{Absent, Row, Takes, frame, page, rows};
-use crate::peer::Kind;
+use crate::peer::{self, Kind};
 
 thread_local! {
     static ASKED: RefCell<BTreeSet<(Kind, &'static str)>> = const { RefCell::new(BTreeSet::new()) };
@@ -125,7 +125,7 @@ fn bad(takes: Takes) -> Vec<Value> {
             json!("x"),
         ],
         Takes::OneOf(_) | Takes::Type => vec![json!("none of them"), json!(5)],
-        Takes::Texts => vec![json!(5), json!([5]), json!([""])],
+        Takes::Texts | Takes::Uses => vec![json!(5), json!([5]), json!([""])],
         Takes::Url => vec![json!("vault"), json!(""), json!("ftp://vault"), json!(5)],
         Takes::HostPort => vec![json!("127.0.0.1"), json!("127.0.0.1:65536"), json!(5)],
         Takes::Attach => vec![json!("maybe"), json!(5)],
@@ -169,6 +169,11 @@ fn good(takes: Takes) -> Vec<Value> {
         Takes::Count(least, most) => vec![json!(least), json!(most), json!(most.to_string())],
         Takes::OneOf(words) => words.iter().map(|word| json!(word)).collect(),
         Takes::Texts => vec![json!("a"), json!(["a", "b"]), json!([])],
+        Takes::Uses => vec![
+            json!("auto-auth"),
+            json!(["caching", "templating"]),
+            json!([]),
+        ],
         Takes::Name => vec![json!("app"), json!(1000), json!(u32::MAX)],
         Takes::Attach => vec![json!(true), json!("FORCE"), json!("false")],
         Takes::Url => vec![
@@ -328,7 +333,8 @@ fn variables_and_flags_are_the_rows_twins() {
         None
     };
     drop(load(&[], &environment, &Flags::default()));
-    let described = rows::all().filter_map(|row| row.variable);
+    let idle = peer::IDLE_VARIABLES.iter().map(|(name, _)| *name);
+    let described = rows::all().filter_map(|row| row.variable).chain(idle);
     let described: BTreeSet<_> = described
         .flat_map(|name| [format!("VAULT_{name}"), format!("BAO_{name}")])
         .collect();

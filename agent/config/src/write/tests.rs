@@ -12,7 +12,7 @@ use crate::model::auto_auth::{
     Aad, AutoAuth, Encryption, FileSink, Login, Method, Password, Sink, SocketSink,
 };
 use crate::model::listener::{Bind, HostPort, Listener, Role};
-use crate::model::vault::{Address, ClientCertificate, Vault};
+use crate::model::vault::{Address, ClientCertificate, SingleUse, Vault};
 use crate::model::{
     Admin, AttachToken, Cache, Config, Limits, LogFormat, LogLevel, MAX_DURATION, Mode,
 };
@@ -78,10 +78,12 @@ prop_compose! {
         tls_server_name in of(text()),
         tls_skip_verify: bool,
         timeout in duration(),
+        (auto_auth, caching, proxying) in any::<(bool, bool, bool)>(),
     ) -> Vault {
         let client_certificate = pair.map(|(certificate, key)| ClientCertificate { certificate, key });
         Vault {
             address, namespace, ca_cert, ca_path, ca_pem, client_certificate, tls_server_name, tls_skip_verify, timeout,
+            single_use: SingleUse { auto_auth, caching, proxying },
         }
     }
 }

@@ -6,6 +6,7 @@ use http::Method;
 use hyper::body::Frame;
 use keyside_config::model::Limits;
 use keyside_config::model::listener::HostPort;
+use keyside_config::model::vault::SingleUse;
 use prometheus::Registry;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -33,6 +34,50 @@ fn client(port: u16, prefix: &str) -> Client {
         ..Vault::default()
     };
     Client::new(&vault, gate()).unwrap()
+}
+
+/// `disable_keep_alives` asks the server to close, as Go's transport does.
+#[tokio::test]
+async fn what_keeps_no_connection_says_so() {
+    let uses = |auto_auth, caching, proxying| SingleUse {
+        auto_auth,
+        caching,
+        proxying,
+    };
+    for (single_use, closing) in [
+        (uses(false, false, false), [false, false, false]),
+        (uses(true, false, false), [true, false, false]),
+        (uses(false, true, false), [false, true, false]),
+        (uses(false, false, true), [false, false, true]),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut vault = client(port, "").0.vault.clone();
+        vault.single_use = single_use;
+        let client = Client::new(&vault, gate()).unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let call = |reason| client.call(reason, Call::default());
+            drop(call(Reason::LookUp).await.unwrap());
+            drop(call(Reason::LeaseRenew).await.unwrap());
+            drop(client.forward(request(Method::GET, "/v1/x", "")).await);
+        });
+        let mut seen = Vec::new();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        while seen.len() < 3 {
+            let head = read(&mut stream).await;
+            if head.is_empty() {
+                stream = listener.accept().await.unwrap().0;
+                continue;
+            }
+            seen.push(
+                head.to_ascii_lowercase()
+                    .contains("\r\nconnection: close\r\n"),
+            );
+            stream.write_all(EMPTY).await.unwrap();
+        }
+        assert_eq!(seen, closing);
+    }
 }
 
 fn gate() -> Gate {

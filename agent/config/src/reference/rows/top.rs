@@ -1,7 +1,7 @@
 //! The top level.
 
 use crate::peer::Kind::{self, Top};
-use crate::reference::Takes::{Block, Blocks, Count, Flag, OneOf, Path, True};
+use crate::reference::Takes::{Block, Blocks, Count, Flag, OneOf, Path, True, Uses};
 use crate::reference::{Row, row};
 
 #[rustfmt::skip]
@@ -18,13 +18,17 @@ pub(super) const ROWS: &[Row] = &[
     row(Top, "admin", Block(Kind::Admin), "{}", "probes, status, metrics").keyside()
         .otherwise("there is no admin socket"),
     row(Top, "log_level", OneOf(&["trace", "debug", "info", "warn", "error"]), "\"debug\"",
-        "what is told; `notice`, `warning` and `err` are known too").flag("log-level"),
+        "what is told; `notice`, `warning` and `err` are known too").variable("LOG_LEVEL").flag("log-level"),
     row(Top, "log_format", OneOf(&["standard", "json"]), "\"json\"",
-        "how: one line per event, to standard error").flag("log-format"),
+        "how: one line per event, to standard error").variable("LOG_FORMAT").flag("log-format"),
     row(Top, "pid_file", Path, "\"/run/agent.pid\"",
         "a file of mode 0600 for the process id, there while the agent serves").otherwise("none"),
     row(Top, "exit_after_auth", Flag, "true",
         "log in, fill every sink once, end with status 0; with 1 where a signal comes first").flag("exit-after-auth"),
+    row(Top, "disable_keep_alives", Uses, "[\"caching\"]", "what closes its connection to the server after each request")
+        .variable("AGENT_DISABLE_KEEP_ALIVES").otherwise("none"),
+    row(Top, "disable_idle_connections", Uses, "[\"proxying\"]", "the same: no connection is kept idle")
+        .variable("AGENT_DISABLE_IDLE_CONNECTIONS").shown("/disable_keep_alives").otherwise("none"),
     row(Top, "disable_mlock", True, "true", "memory is never locked, so that this changes nothing")
         .otherwise("the same"),
     row(Top, "worker_threads", Count(0, 65535), "2", "threads that serve; `0`: everything on one thread").keyside(),
