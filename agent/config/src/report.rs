@@ -72,16 +72,19 @@ impl Report {
     }
 
     /// The notes, or the mistakes if there are any; both by place.
-    pub(crate) fn finish(mut self) -> Result<Vec<Mistake>, Mistakes> {
-        // Stable: mistakes at one place stay in the order in which they were found.
-        self.mistakes.sort_by(|a, b| a.place.cmp(&b.place));
-        self.notes.sort_by(|a, b| a.place.cmp(&b.place));
+    pub(crate) fn finish(self) -> Result<Vec<Mistake>, Mistakes> {
         if self.mistakes.is_empty() {
-            Ok(self.notes)
+            Ok(by_place(self.notes))
         } else {
-            Err(Mistakes(self.mistakes))
+            Err(Mistakes(by_place(self.mistakes)))
         }
     }
+}
+
+/// Stable: what is said of one place stays in the order in which it was found.
+fn by_place(mut found: Vec<Mistake>) -> Vec<Mistake> {
+    found.sort_by(|a, b| a.place.cmp(&b.place));
+    found
 }
 
 fn mistake(origin: Origin, what: impl Into<String>) -> Mistake {

@@ -349,9 +349,12 @@ fn text(text: Option<&String>) -> Option<Value> {
 /// An object without its absent fields. Keys are given in alphabetical order: `serde_json`'s maps are sorted or keep
 /// their order, depending on what else is in the build.
 fn object<const N: usize>(fields: [(&str, Option<Value>); N]) -> Value {
-    fields
-        .into_iter()
-        .filter_map(|(key, value)| value.map(|value| (key.to_owned(), value)))
-        .collect::<Map<_, _>>()
-        .into()
+    let mut object = Map::new();
+    for (key, value) in fields {
+        if let Some(value) = value {
+            // One by one: collecting would link a sort for every number of fields.
+            object.insert(key.to_owned(), value);
+        }
+    }
+    object.into()
 }

@@ -148,7 +148,7 @@ impl Tasks {
 
     fn left(&self) -> Vec<String> {
         let mut names: Vec<String> = self.names.values().cloned().collect();
-        names.sort();
+        names.sort_unstable();
         names
     }
 }

@@ -48,7 +48,7 @@ pub(crate) fn lease_durations(text: &[u8]) -> Vec<Range<usize>> {
             _ => None,
         })
         .collect();
-    places.sort_by_key(|place| place.start);
+    places.sort_unstable_by_key(|place| place.start);
     places
 }
 
@@ -58,7 +58,7 @@ fn sort(node: &mut Node) -> bool {
         Node::Bare(_) | Node::Text(_) => true,
         Node::List(items) => items.iter_mut().all(sort),
         Node::Object(fields) => {
-            fields.sort_by(|(a, _), (b, _)| a.cmp(b));
+            fields.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
             let unique = fields.is_sorted_by(|(a, _), (b, _)| a < b);
             unique && fields.iter_mut().all(|(_, value)| sort(value))
         }

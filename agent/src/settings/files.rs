@@ -50,7 +50,7 @@ fn folder(path: &Path) -> Result<Vec<PathBuf>, Error> {
         .map_err(|source| unreadable(path, source))?;
     // Through links, as a mounted ConfigMap's files are; its `..data` folder is a folder all the same.
     files.retain(|file| Syntax::of(file).is_some() && !is_editors(file) && !file.is_dir());
-    files.sort();
+    files.sort_unstable();
     if files.is_empty() {
         return Err(Error::EmptyFolder {
             path: path.to_owned(),

@@ -164,7 +164,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
             found.push(path);
         }
     }
-    found.sort();
+    found.sort_unstable();
     Ok(found)
 }
 
