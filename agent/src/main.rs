@@ -6,9 +6,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Request, StatusCode};
-use http_body_util::Full;
 use keyside_config::model::{Config, LogFormat, LogLevel};
 use keyside_lifecycle::error;
 use keyside_lifecycle::logging::{self, Level};
@@ -22,6 +20,7 @@ mod admin;
 mod app;
 mod auth;
 mod cache;
+mod connection;
 mod proxy;
 mod settings;
 mod sink;
@@ -131,7 +130,7 @@ fn cache_clear(mut clear: Clear, socket: &Socket) -> ExitCode {
 }
 
 /// A verb that asks the running agent: prints its answer, and fails where it is no success.
-fn ask(socket: &Socket, request: Request<Full<Bytes>>) -> ExitCode {
+fn ask(socket: &Socket, request: Request<vault::Body>) -> ExitCode {
     let path = match socket.find() {
         Ok(path) => path,
         Err(error) => return refuse(&error),

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use keyside_config::model::AttachToken;
 use keyside_config::model::listener::Role;
 use prometheus::Registry;
@@ -120,10 +120,9 @@ impl Proxy {
         &self,
         guard: &Guard,
         role: Role,
-        request: Request<Incoming>,
+        request: Request<Body>,
     ) -> Response<Body> {
         let (head, body) = request.into_parts();
-        let body = body.map_err(Into::into).boxed_unsync();
         let response = match self.route(guard, role, head, body).await {
             Ok(response) => response,
             Err(error) => {

@@ -5,11 +5,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body::Body;
-use http_body_util::{BodyExt as _, Full, Limited};
 use keyside_lifecycle::error;
 use keyside_lifecycle::readiness::Readiness;
 use prometheus::{Registry, TextEncoder};
@@ -18,8 +15,10 @@ use tokio::sync::watch;
 use tokio::time::{Duration, Instant};
 
 use crate::auth::Plan;
+use crate::cache::body::{self, Read};
 use crate::cache::{Cache, clear};
 use crate::token::{TokenState, Tokens};
+use crate::vault::Body;
 use crate::vault::gate::Gate;
 
 /// Prometheus' text format, as its documentation names it.
@@ -56,12 +55,12 @@ enum Error {
     #[error("there is no cache: the configuration has no `cache` block")]
     NoCache,
     #[error("reading the request")]
-    Body(#[source] Cause),
+    Body(#[source] body::Cause),
+    #[error("the request has more than {CLEAR_LIMIT} bytes")]
+    TooLarge,
     #[error(transparent)]
     Clear(clear::Error),
 }
-
-type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// What auto-auth tells.
 pub(crate) struct Token {
@@ -84,13 +83,10 @@ pub(crate) struct Sink {
     pub(crate) written: watch::Receiver<u64>,
 }
 
-pub(crate) type Answer = Response<Full<Bytes>>;
+pub(crate) type Answer = Response<Body>;
 
 impl Handler {
-    pub(crate) async fn answer<B>(&self, surface: Surface, request: Request<B>) -> Answer
-    where
-        B: Body<Data = Bytes, Error: Into<Cause>>,
-    {
+    pub(crate) async fn answer(&self, surface: Surface, request: Request<Body>) -> Answer {
         let (head, body) = request.into_parts();
         let reading = head.method == Method::GET || head.method == Method::HEAD;
         match (head.uri.path(), surface) {
@@ -119,16 +115,13 @@ impl Handler {
     }
 
     /// When this returns, what was named is gone.
-    async fn clear<B>(&self, body: B) -> Result<(), Error>
-    where
-        B: Body<Data = Bytes, Error: Into<Cause>>,
-    {
+    async fn clear(&self, body: Body) -> Result<(), Error> {
         let cache = self.cache.as_ref().ok_or(Error::NoCache)?;
-        let body = Limited::new(body, CLEAR_LIMIT)
-            .collect()
-            .await
-            .map_err(Error::Body)?;
-        cache.clear(&clear::read(&body.to_bytes()).map_err(Error::Clear)?);
+        let read = body::read(body, CLEAR_LIMIT, None).await;
+        let Read::Whole(bytes, _) = read.map_err(Error::Body)? else {
+            return Err(Error::TooLarge);
+        };
+        cache.clear(&clear::read(&bytes).map_err(Error::Clear)?);
         tracing::info!(event = "cache_cleared", "answers were dropped on demand");
         Ok(())
     }
@@ -272,8 +265,8 @@ fn not_allowed(methods: &'static str) -> Answer {
     refused
 }
 
-fn answer(status: StatusCode, content: &'static str, body: String) -> Answer {
-    let mut response = Response::new(Full::new(body.into()));
+fn answer(status: StatusCode, content: &'static str, text: String) -> Answer {
+    let mut response = Response::new(body::full(text));
     *response.status_mut() = status;
     response
         .headers_mut()

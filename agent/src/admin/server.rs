@@ -8,27 +8,24 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use keyside_config::model::Admin;
 use keyside_config::model::listener::HostPort;
 use keyside_lifecycle::shutdown::Shutdown;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::handler::{Handler, Surface};
+use crate::connection::{self, Limits, Service, Stream};
 use crate::socket::Socket;
 
 /// More than a kubelet, a Prometheus and a person need; the next one waits in the kernel's queue.
 const CONNECTIONS: usize = 16;
-const HEAD_TIME: Duration = Duration::from_secs(5);
-/// The smallest that hyper takes.
-const BUFFER: usize = 8 << 10;
+const LIMITS: Limits = Limits {
+    head_time: Duration::from_secs(5),
+    buffer: 8 << 10,
+    headers: 64,
+};
 /// After an accept error, mostly "too many open files": trying again at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -113,7 +110,7 @@ impl Server {
                 Some(_ended) = connections.join_next() => {}
                 accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
                     Ok((stream, surface)) => {
-                        connections.spawn(serve(stream, surface, Arc::clone(&handler), &graceful));
+                        connections.spawn(connection::serve(stream, service(surface, &handler), &LIMITS, &graceful));
                     }
                     Err(error) => {
                         tracing::warn!(event = "accept_failed", %error, "the admin endpoint accepts again shortly");
@@ -127,11 +124,6 @@ impl Server {
     }
 }
 
-/// A connection of either kind.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
-
 impl Listener {
     async fn accept(&self) -> io::Result<(Box<dyn Stream>, Surface)> {
         Ok(match self {
@@ -141,26 +133,10 @@ impl Listener {
     }
 }
 
-/// Serves one connection; `graceful` lets it finish the request under way.
-fn serve(
-    stream: Box<dyn Stream>,
-    surface: Surface,
-    handler: Arc<Handler>,
-    graceful: &GracefulShutdown,
-) -> impl Future<Output = ()> + Send + use<> {
-    let service = service_fn(move |request: Request<Incoming>| {
+fn service(surface: Surface, handler: &Arc<Handler>) -> Service {
+    let handler = Arc::clone(handler);
+    Box::new(move |request| {
         let handler = Arc::clone(&handler);
-        async move { Ok::<_, std::convert::Infallible>(handler.answer(surface, request).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
-        .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(stream), service);
-    let connection = graceful.watch(connection);
-    async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(event = "connection_failed", %error, "an admin client went away");
-        }
-    }
+        Box::pin(async move { handler.answer(surface, request).await })
+    })
 }

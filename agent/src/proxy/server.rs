@@ -2,16 +2,11 @@
 //!
 //! Invariant: an accept error pauses the loop and never ends it; a connection's panic ends that connection alone.
 
-use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use keyside_config::model::listener::{Listener, Role};
 use keyside_lifecycle::shutdown::Shutdown;
@@ -20,14 +15,16 @@ use tokio::task::JoinSet;
 
 use super::Proxy;
 use super::guard::Guard;
-use super::socket::{self, Socket, Stream};
+use super::socket::{self, Socket};
+use crate::connection::{self, Answering, Limits, Service, Stream};
+use crate::vault::Body;
 
-/// For a request's head to arrive, and, as hyper counts it, for the next request on a kept connection. Longer than
-/// clients keep idle connections, so that they close first and never write into one that is going away.
-const HEAD_TIME: Duration = Duration::from_mins(2);
-/// For a head, and for what of a body is read ahead.
-const BUFFER: usize = 64 << 10;
-const HEADERS: usize = 128;
+const LIMITS: Limits = Limits {
+    // Longer than clients keep idle connections, so that they close first and never write into one that is going away.
+    head_time: Duration::from_mins(2),
+    buffer: 64 << 10,
+    headers: 128,
+};
 /// After an accept error, mostly "too many open files": trying again at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -107,7 +104,8 @@ impl Accepting {
                 Some(ended) = connections.join_next() => report(ended),
                 accepted = self.accept() => match accepted {
                     Ok((stream, place)) => {
-                        connections.spawn(self.serve(stream, place, &graceful));
+                        let service = self.service(place);
+                        connections.spawn(connection::serve(stream, service, &LIMITS, &graceful));
                     }
                     Err(error) => {
                         tracing::warn!(event = "accept_failed", %error, "the listener accepts again shortly");
@@ -129,31 +127,31 @@ impl Accepting {
         Ok((self.socket.accept().await?, place))
     }
 
-    fn serve(
-        &self,
-        stream: Box<dyn Stream>,
-        place: OwnedSemaphorePermit,
-        graceful: &GracefulShutdown,
-    ) -> impl Future<Output = ()> + Send + use<> {
+    fn service(&self, place: OwnedSemaphorePermit) -> Service {
+        let connected = Connected {
+            proxy: Arc::clone(&self.proxy),
+            guard: Arc::clone(&self.guard),
+            role: self.role,
+            _open: Open::new(&self.proxy),
+            _place: place,
+        };
+        Box::new(move |request| connected.answer(request))
+    }
+}
+
+/// What answers one connection, counts it and holds its place, until it ends.
+struct Connected {
+    proxy: Arc<Proxy>,
+    guard: Arc<Guard>,
+    role: Role,
+    _open: Open,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Connected {
+    fn answer(&self, request: Request<Body>) -> Answering {
         let (proxy, guard, role) = (Arc::clone(&self.proxy), Arc::clone(&self.guard), self.role);
-        let open = Open::new(&self.proxy);
-        let service = service_fn(move |request: Request<Incoming>| {
-            let (proxy, guard) = (Arc::clone(&proxy), Arc::clone(&guard));
-            async move { Ok::<_, Infallible>(proxy.handle(&guard, role, request).await) }
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIME)
-            .max_buf_size(BUFFER)
-            .max_headers(HEADERS)
-            .serve_connection(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection);
-        async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(event = "connection_failed", %error, "a client went away");
-            }
-            drop((place, open));
-        }
+        Box::pin(async move { proxy.handle(&guard, role, request).await })
     }
 }
 

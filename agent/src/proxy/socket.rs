@@ -8,9 +8,9 @@ use std::task::{Context, Poll};
 
 use keyside_config::model::Mode;
 use keyside_config::model::listener::{Bind, HostPort};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 
+use crate::connection::Stream;
 use crate::socket;
 
 /// A Unix socket's mode where none is configured: the agent's own user.
@@ -42,11 +42,6 @@ pub(super) enum Socket {
     Tcp(TcpListener, SocketAddr),
     Unix(socket::Socket, PathBuf),
 }
-
-/// A connection of either kind.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// Binds all that `bind` stands for.
 pub(super) async fn bind(bind: &Bind) -> Result<Vec<Socket>, Error> {

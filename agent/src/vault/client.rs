@@ -47,12 +47,15 @@ const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
 const WRAP_TTL: HeaderName = HeaderName::from_static("x-vault-wrap-ttl");
 const VAULT_REQUEST: HeaderName = HeaderName::from_static("x-vault-request");
 
+/// The one HTTP client of the agent: hyper's is compiled anew for every type of connector and body.
+pub(crate) type Pool = legacy::Client<Connector, Body>;
+
 /// Cheap to clone; all clones share the pool and the gate.
 #[derive(Clone)]
 pub(crate) struct Client(Arc<Inner>);
 
 struct Inner {
-    pool: legacy::Client<Connector, Body>,
+    pool: Pool,
     gate: Gate,
     scheme: Scheme,
     authority: Authority,
@@ -324,34 +327,35 @@ impl Client {
     }
 }
 
-fn pool(vault: &Vault) -> Result<legacy::Client<Connector, Body>, Error> {
-    let (dial, encrypted) = match &vault.address {
-        Address::Tcp { tls, .. } => (Dial::tcp(), *tls),
-        Address::Unix(path) => (Dial::Unix(Arc::from(path.as_path())), false),
-    };
-    Ok(legacy::Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE_TIME)
-        .pool_max_idle_per_host(IDLE_CONNECTIONS)
-        .set_host(false)
-        .build(Connector(encrypt(dial, vault, encrypted)?)))
+fn pool(vault: &Vault) -> Result<Pool, Error> {
+    match &vault.address {
+        Address::Tcp { tls: true, .. } => encrypted(vault),
+        Address::Tcp { tls: false, .. } => plain(Dial::tcp()),
+        Address::Unix(path) => local(path),
+    }
 }
 
-/// Puts TLS over what was dialled. A plain address needs no roots, and so none are read.
-fn encrypt(dial: Dial, vault: &Vault, encrypted: bool) -> Result<HttpsConnector<Dial>, Error> {
-    let config = if encrypted {
-        tls::config(vault).map_err(Error::Tls)?
-    } else {
-        tls::plain().map_err(Error::Tls)?
-    };
-    let builder = HttpsConnectorBuilder::new().with_tls_config(config);
-    let builder = if encrypted {
-        builder.https_only()
-    } else {
-        builder.https_or_http()
-    };
+/// For whatever speaks HTTP on a Unix socket.
+pub(crate) fn local(socket: &Path) -> Result<Pool, Error> {
+    plain(Dial::Unix(Arc::from(socket)))
+}
+
+/// A plain address needs no roots, and so none are read.
+fn plain(dial: Dial) -> Result<Pool, Error> {
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(tls::plain().map_err(Error::Tls)?)
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(dial);
+    Ok(pooled(connector))
+}
+
+fn encrypted(vault: &Vault) -> Result<Pool, Error> {
+    let builder = HttpsConnectorBuilder::new()
+        .with_tls_config(tls::config(vault).map_err(Error::Tls)?)
+        .https_only();
     let Some(name) = &vault.tls_server_name else {
-        return Ok(builder.enable_http1().wrap_connector(dial));
+        return Ok(pooled(builder.enable_http1().wrap_connector(Dial::tcp())));
     };
     let name = ServerName::try_from(name.clone()).map_err(|source| {
         Error::Tls(tls::Error::ServerName {
@@ -359,10 +363,20 @@ fn encrypt(dial: Dial, vault: &Vault, encrypted: bool) -> Result<HttpsConnector<
             source,
         })
     })?;
-    Ok(builder
+    let connector = builder
         .with_server_name_resolver(FixedServerNameResolver::new(name))
         .enable_http1()
-        .wrap_connector(dial))
+        .wrap_connector(Dial::tcp());
+    Ok(pooled(connector))
+}
+
+fn pooled(connector: HttpsConnector<Dial>) -> Pool {
+    legacy::Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_TIME)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS)
+        .set_host(false)
+        .build(Connector(connector))
 }
 
 /// The connection ends with this request's answer.

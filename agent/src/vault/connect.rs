@@ -24,7 +24,7 @@ pub(super) const LIMIT: Duration = Duration::from_secs(10);
 
 /// Below TLS: the two ways to a byte stream.
 #[derive(Clone)]
-pub(super) enum Dial {
+pub(crate) enum Dial {
     Tcp(HttpConnector),
     /// The URI's host means nothing here; the path is the address.
     Unix(Arc<Path>),
@@ -71,7 +71,7 @@ impl Service<Uri> for Dial {
 
 /// The whole connector, with [`LIMIT`] around it.
 #[derive(Clone)]
-pub(super) struct Connector(pub(super) HttpsConnector<Dial>);
+pub(crate) struct Connector(pub(super) HttpsConnector<Dial>);
 
 impl Service<Uri> for Connector {
     type Response = <HttpsConnector<Dial> as Service<Uri>>::Response;
@@ -94,7 +94,7 @@ impl Service<Uri> for Connector {
     }
 }
 
-pub(super) enum Stream {
+pub(crate) enum Stream {
     Tcp(TokioIo<TcpStream>),
     Unix(TokioIo<UnixStream>),
 }
