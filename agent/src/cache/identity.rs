@@ -1,6 +1,6 @@
 //! Who asks. The token's text takes no part in anything that outlives the request: its hash does.
 
-use sha2::{Digest as _, Sha256};
+use ring::digest::{Digest, SHA256, digest};
 
 use crate::token::Token;
 
@@ -10,7 +10,7 @@ pub(crate) struct TokenId([u8; 32]);
 
 impl TokenId {
     pub(crate) fn of(text: &str) -> Self {
-        Self(Sha256::digest(text.as_bytes()).into())
+        Self(hash(&digest(&SHA256, text.as_bytes())))
     }
 
     pub(crate) fn bytes(&self) -> &[u8; 32] {
@@ -28,6 +28,13 @@ impl std::fmt::Debug for TokenId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("TokenId(..)")
     }
+}
+
+pub(super) fn hash(sha256: &Digest) -> [u8; 32] {
+    sha256
+        .as_ref()
+        .try_into()
+        .expect("SHA-256 gives 32 bytes, whatever went in")
 }
 
 /// Whose answers a request may be given.

@@ -8,9 +8,9 @@
 //! ([`super::policy`]).
 
 use http::{HeaderMap, Method};
-use sha2::{Digest as _, Sha256};
+use ring::digest::{Context, SHA256};
 
-use super::identity::Identity;
+use super::identity::{Identity, hash};
 use super::{json, path};
 
 /// Headers that may change the answer's content and are not reason enough to keep it out of the cache.
@@ -33,9 +33,9 @@ pub(crate) struct Parts<'a> {
 
 impl Key {
     pub(crate) fn of(parts: &Parts<'_>) -> Self {
-        let mut hash = Sha256::new();
-        parts.write(&mut |bytes| hash.update(bytes));
-        Self(hash.finalize().into())
+        let mut context = Context::new(&SHA256);
+        parts.write(&mut |bytes| context.update(bytes));
+        Self(hash(&context.finish()))
     }
 }
 
