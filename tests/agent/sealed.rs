@@ -2,6 +2,8 @@
 
 #![expect(clippy::indexing_slicing, reason = "what is missing fails the test")]
 
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
@@ -14,7 +16,7 @@ use ring::hkdf::{HKDF_SHA256, Salt};
 use ring::rand::SystemRandom;
 use serde_json::{Value, json};
 
-use crate::world::{World, keyside_agent};
+use crate::world::{Agent, World, keyside_agent};
 
 const AAD: &str = "the pod";
 
@@ -191,4 +193,110 @@ fn a_derived_key_and_what_is_authenticated_are_the_peers_and_the_wrapping_is_ins
         assert!(text.ends_with("}\n"), "{text:?}");
         check_wrapped(world, text)
     })
+}
+
+/// Whoever has the key, with the program that we publish: another language, another library, and the format alone.
+pub(crate) struct Reader {
+    key: PathBuf,
+    public: PathBuf,
+}
+
+impl Reader {
+    pub(crate) fn new(world: &World, name: &str) -> anyhow::Result<Self> {
+        let key = world.path(&format!("{name}.key"));
+        let public = world.path(&format!("{name}.public"));
+        example(&["key".as_ref(), key.as_ref(), public.as_ref()])?;
+        Ok(Self { key, public })
+    }
+
+    /// What a sink's `dh_path` names.
+    pub(crate) fn public(&self) -> &Path {
+        &self.public
+    }
+
+    /// What is inside of a sink.
+    pub(crate) fn open(&self, sink: &Path, options: &[&str]) -> anyhow::Result<String> {
+        let mut arguments: Vec<&OsStr> = vec!["open".as_ref(), self.key.as_ref(), sink.as_ref()];
+        arguments.extend(options.iter().map(OsStr::new));
+        example(&arguments)
+    }
+}
+
+/// Standard output; where the program fails, the error is what it said.
+fn example(arguments: &[&OsStr]) -> anyhow::Result<String> {
+    let mut command = Command::new(tools::python()?);
+    command.arg(tools::root()?.join("examples/open-sealed-token.py"));
+    let output = command
+        .args(arguments)
+        .output()
+        .context("run the example")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    anyhow::ensure!(output.status.success(), "{said}");
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+#[test]
+fn the_published_example_opens_each_form_with_the_right_key_and_nothing_else_does()
+-> anyhow::Result<()> {
+    let world = World::new()?;
+    let reader = Reader::new(&world, "reader")?;
+    let stranger = Reader::new(&world, "stranger")?;
+    let forms: [(&str, Value, &[&str]); 6] = [
+        ("bare", json!({}), &[]),
+        ("derived", json!({ "derive_key": true }), &["--derive-key"]),
+        ("bound", json!({ "aad": AAD }), &["--aad", AAD]),
+        (
+            "both",
+            json!({ "derive_key": true, "aad_env_var": "SEALED_AAD" }),
+            &["--aad", AAD, "--derive-key"],
+        ),
+        ("wrapped", json!({ "wrap_ttl": "90s" }), &[]),
+        (
+            "all",
+            json!({ "wrap_ttl": "90s", "derive_key": true, "aad_env_var": "SEALED_AAD" }),
+            &["--aad", AAD, "--derive-key"],
+        ),
+    ];
+    let sinks = forms.iter().map(|(name, keys, _)| {
+        let mut sink = keys.clone();
+        sink["type"] = json!("file");
+        sink["dh_type"] = json!("curve25519");
+        sink["dh_path"] = json!(reader.public());
+        sink["config"] = json!({ "path": world.path(name) });
+        sink
+    });
+    let mut config = world.config();
+    config["auto_auth"]["sink"] = sinks.collect();
+    let mut command = world.command(&config)?;
+    command.env("SEALED_AAD", AAD);
+    let mut agent = Agent::start(command, world.path("admin.sock"))?;
+    agent.child.wait_for_event("started")?;
+
+    for (name, keys, options) in forms {
+        let sink = world.path(name);
+        let inside = reader.open(&sink, options)?;
+        if keys.get("wrap_ttl").is_some() {
+            check_wrapped(&world, &inside)?;
+        } else {
+            let found = world.server.client(&inside)?.look_up_self()?;
+            assert!(found.is_some(), "{name}: Vault does not know the token");
+        }
+        let other_key = match options.split_last() {
+            Some((&"--derive-key", others)) => others.to_vec(),
+            _ => [options, &["--derive-key"]].concat(),
+        };
+        let other_aad = [options, &["--aad", "another pod"]].concat();
+        for (reader, options) in [
+            (&stranger, options),
+            (&reader, &other_key),
+            (&reader, &other_aad),
+        ] {
+            let told = reader.open(&sink, options).map_err(|told| told.to_string());
+            let refused = told
+                .as_ref()
+                .is_err_and(|told| told.contains("not for this key"));
+            assert!(refused, "{name} with {options:?}: {told:?}");
+        }
+    }
+    Ok(())
 }
