@@ -3,6 +3,7 @@
 mod admin;
 mod approle;
 mod auto_auth;
+mod away;
 mod bank;
 mod cache;
 mod configuration;
@@ -15,5 +16,7 @@ mod revocation;
 mod sealed;
 mod sink;
 mod sink_trouble;
+mod suspended;
+mod valid;
 mod watch;
 mod world;

@@ -7,6 +7,9 @@ use tokio::time::Instant;
 use crate::console::{self, Style};
 use crate::{shell, tools};
 
+/// Tests that do nothing but wait for minutes; they need no processor of their own.
+const WAITING: usize = 2;
+
 pub(crate) fn run() -> anyhow::Result<()> {
     let mut results = vec![measure("tools", tools::install)];
     for (name, command) in steps()? {
@@ -42,10 +45,10 @@ fn steps() -> anyhow::Result<Vec<(&'static str, Command)>> {
         } else {
             "default"
         };
-        steps.push((
-            "tests",
-            shell::cargo(["nextest", "run", "--workspace", "--profile", profile])?,
-        ));
+        let mut tests = shell::cargo(["nextest", "run", "--workspace", "--profile", profile])?;
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        tests.arg(format!("--test-threads={}", processors + WAITING));
+        steps.push(("tests", tests));
     } else {
         console::note("cargo-nextest is not here, so `cargo test` runs the tests.");
         steps.push((

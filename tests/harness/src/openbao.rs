@@ -10,6 +10,7 @@ use std::process::Command;
 use anyhow::Context as _;
 use bytes::Bytes;
 use http::{Method, Response};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 pub use self::setup::{AppRole, DatabaseRole, Role};
@@ -151,6 +152,22 @@ impl Server {
         self.process.kill();
         self.process = launch(&self.config)?;
         self.unseal()
+    }
+
+    /// Stops the server in its tracks: the kernel goes on accepting connections, and nothing answers.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn freeze(&self) -> anyhow::Result<()> {
+        self.process.signal(Signal::STOP)
+    }
+
+    /// Lets a frozen server go on.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn thaw(&self) -> anyhow::Result<()> {
+        self.process.signal(Signal::CONT)
     }
 
     /// Seals the server: it answers 503 until [`Server::unseal`].

@@ -53,6 +53,31 @@ pub fn throughout<E: Display>(
     Ok(())
 }
 
+/// Asks so many times, once per `pace`, and fails at once when `ask` answers `Err`. An answer that takes longer delays
+/// the next ones, and those make up for it.
+///
+/// # Errors
+/// The first `Err` that `ask` gave.
+pub fn looks<E: Display>(
+    what: &str,
+    times: u32,
+    pace: Duration,
+    mut ask: impl FnMut() -> Result<(), E>,
+) -> anyhow::Result<()> {
+    let start = Instant::now();
+    for time in 0..times {
+        let now = start.elapsed();
+        pause((time * pace).saturating_sub(now));
+        if let Err(state) = ask() {
+            anyhow::bail!(
+                "{what} ceased to hold at look {time} of {times}, after {:?}: {state:#}",
+                start.elapsed()
+            );
+        }
+    }
+    Ok(())
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place of the harness that polls"
