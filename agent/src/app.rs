@@ -18,7 +18,7 @@ use prometheus::Registry;
 use tokio::time::Instant;
 
 use crate::settings::Place;
-use crate::{admin, auth, sink, vault};
+use crate::{admin, auth, resume, sink, vault};
 use reload::Reload;
 
 mod auto_auth;
@@ -35,6 +35,7 @@ pub(crate) struct App {
     admin: Vec<admin::server::Server>,
     auto_auth: Option<auto_auth::Parts>,
     proxy: proxy::Parts,
+    resume: Option<resume::Keeper>,
     reload: Reload,
     pid_file: Option<pid_file::PidFile>,
     readiness: Readiness,
@@ -114,14 +115,27 @@ impl App {
             address: client.target().to_owned(),
             gate,
         };
-        let auto_auth = config
+        let mut auto_auth = config
             .auto_auth
             .as_ref()
             .map(|config| auto_auth::Parts::build(config, &client, &registry, &readiness))
             .transpose()?;
+        let mut resume = config
+            .resume
+            .as_ref()
+            .and_then(|resume| resume::Resume::open(resume, &config));
+        let left = resume.as_mut().map(resume::Resume::found);
+        let left = left.unwrap_or_default();
+        if let Some(live) = left.token {
+            auto_auth = auto_auth.map(|parts| parts.resuming(live, left.saved.len()));
+        }
         let tokens = auto_auth.as_ref().map(|parts| parts.tokens.clone());
         let checks = auto_auth.as_ref().map(|parts| parts.checks.clone());
-        let proxy = proxy::Parts::build(&config, client, tokens, checks, &registry).await?;
+        let proxy = proxy::Parts::build(&config, client, tokens.clone(), checks, &registry).await?;
+        if let Some(cache) = proxy.cache() {
+            cache.restore(left.saved);
+        }
+        let resume = resume.map(|resume| resume.keeper(tokens, proxy.cache()));
         let handler = Arc::new(admin::handler::Handler {
             readiness: readiness.clone(),
             upstream,
@@ -144,6 +158,7 @@ impl App {
             admin,
             auto_auth,
             proxy,
+            resume,
             reload,
             pid_file,
             readiness,
@@ -159,6 +174,7 @@ impl App {
             admin,
             auto_auth,
             proxy,
+            resume,
             reload,
             pid_file,
             readiness,
@@ -174,6 +190,9 @@ impl App {
             auto_auth.spawn(&mut tasks, &shutdown);
         }
         proxy.spawn(&mut tasks, &shutdown);
+        if let Some(resume) = resume {
+            tasks.spawn("resume", resume.run(shutdown.clone()));
+        }
         tasks.spawn("reload", reload.run(shutdown.clone()));
         let up = Arc::new(AtomicBool::new(false));
         let (watched, seen) = (shutdown.clone(), Arc::clone(&up));

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use http::StatusCode;
 use keyside_config::model::auto_auth::AutoAuth;
 use keyside_lifecycle::backoff::Backoff;
 use keyside_lifecycle::error::chain;
@@ -61,6 +62,24 @@ impl Error {
         std::error::Error::source(self).map_or_else(|| self.to_string(), chain)
     }
 
+    fn is_forbidden(&self) -> bool {
+        let Self::Vault { source, .. } = self else {
+            return false;
+        };
+        matches!(&**source, vault::error::Error::Status { status, .. } if *status == StatusCode::FORBIDDEN)
+    }
+
+    /// Of a look-up: a token is dead where Vault says so, and not where something else is wrong.
+    fn look_up_failure(&self) -> Failure {
+        match self.failure() {
+            Failure::Refused if self.is_forbidden() || matches!(self, Self::Ended) => {
+                Failure::Refused
+            }
+            failure @ (Failure::Away { .. } | Failure::Held) => failure,
+            Failure::Refused | Failure::NoCredential => Failure::Away { after: None },
+        }
+    }
+
     fn failure(&self) -> Failure {
         match self {
             Self::Credential(error) => error.vault().map_or(Failure::NoCredential, answered),
@@ -98,6 +117,10 @@ pub(crate) struct Task {
     /// The generation of the last token that was found dead.
     buried: u64,
     first: Option<Part>,
+    /// What an earlier process left, until Vault was asked about it.
+    resumed: Option<Arc<Live>>,
+    /// How many leases came with it.
+    leases: usize,
 }
 
 /// What auto-auth does next.
@@ -122,8 +145,10 @@ impl Plan {
         let (action, at) = match (step, next) {
             (Step::Login { .. }, _) => ("login", None),
             (Step::Renew { .. }, _) => ("renewal", None),
+            (Step::LookUp { .. }, _) => ("look-up", None),
             (Step::Wait { until }, Next::Login) => ("login", Some(until)),
             (Step::Wait { until }, Next::Renew) => ("renewal", Some(until)),
+            (Step::Wait { until }, Next::LookUp) => ("look-up", Some(until)),
             (Step::Rest | Step::GiveUp, _) => ("none", None),
         };
         Self { action, at }
@@ -136,6 +161,8 @@ enum Outcome {
     LoginFailed(Error),
     Renewed(Grant),
     RenewalFailed(Error),
+    LookedUp(Grant),
+    LookUpFailed(Error),
     FoundDead(u64),
     Due,
 }
@@ -165,6 +192,8 @@ impl Task {
             trouble: watch::Sender::new(None),
             plan: watch::Sender::new(Plan::default()),
             first: None,
+            resumed: None,
+            leases: 0,
         };
         Ok((task, tokens))
     }
@@ -175,6 +204,27 @@ impl Task {
             first: Some(first),
             ..self
         }
+    }
+
+    /// Goes on with a token that an earlier process left, and with which it had `leases`.
+    pub(crate) fn resuming(mut self, live: Live, leases: usize) -> Self {
+        let ended = live.expires.is_some_and(|ends| ends <= Instant::now());
+        let reason = if ended {
+            "it has ended"
+        } else if !self.method.agrees(&live.token) {
+            "there is another one in the file"
+        } else {
+            self.resumed = Some(Arc::new(live));
+            self.leases = leases;
+            return self;
+        };
+        tracing::info!(
+            event = "resume_refused",
+            accessor = live.accessor,
+            reason,
+            "the token of an earlier process is not used; logging in"
+        );
+        self
     }
 
     /// Why the last attempt failed, in one line without a secret; `None` after a success.
@@ -201,12 +251,11 @@ impl Task {
             checks: self.checks(),
         };
         let mut checking = std::pin::pin!(checker.run());
-        let (mut machine, mut step) = Machine::start(
-            self.exit_on_err,
-            self.backoff.clone(),
-            fastrand::u64(..),
-            Instant::now(),
-        );
+        let (backoff, seed, now) = (self.backoff.clone(), fastrand::u64(..), Instant::now());
+        let (mut machine, mut step) = match &self.resumed {
+            Some(live) => Machine::resume(self.exit_on_err, backoff, seed, live.expires, now),
+            None => Machine::start(self.exit_on_err, backoff, seed, now),
+        };
         loop {
             // Dropping a request half-way is fine: nothing is asked after it.
             let outcome = tokio::select! {
@@ -230,6 +279,10 @@ impl Task {
             Step::Renew { within } => match self.renew(within).await {
                 Ok(grant) => Outcome::Renewed(grant),
                 Err(error) => Outcome::RenewalFailed(error),
+            },
+            Step::LookUp { within } => match self.look_up(within).await {
+                Ok(grant) => Outcome::LookedUp(grant),
+                Err(error) => Outcome::LookUpFailed(error),
             },
             Step::Wait { until } => tokio::select! {
                 generation = self.death() => Outcome::FoundDead(generation),
@@ -272,7 +325,7 @@ impl Task {
                 let step = machine.apply(Event::LoggedIn(grant), now);
                 let live = self.publish(obtained, machine.ends());
                 self.story.logged_in(&live, &grant);
-                self.first = None;
+                (self.first, self.resumed) = (None, None);
                 Ok(step)
             }
             Outcome::Renewed(grant) => {
@@ -292,6 +345,26 @@ impl Task {
                 self.story.ended(machine.ends(), now);
                 Ok(machine.apply(Event::RenewalFailed(Failure::Held), now))
             }
+            Outcome::LookedUp(grant) => {
+                self.metrics.resumed("verified");
+                self.trouble.send_replace(None);
+                let step = machine.apply(Event::LookedUp(grant), now);
+                self.go_on(machine.ends(), true, now);
+                self.resumed = None;
+                Ok(step)
+            }
+            Outcome::LookUpFailed(error) => {
+                let failure = error.look_up_failure();
+                if failure == Failure::Refused {
+                    self.bury(&error);
+                } else {
+                    self.go_on(machine.ends(), false, now);
+                    self.story
+                        .look_up_failed(&error, failure, machine.ends(), now);
+                }
+                self.trouble.send_replace(Some(error.cause()));
+                Ok(machine.apply(Event::LookUpFailed(failure), now))
+            }
             Outcome::LoginFailed(error) => self.login_failed(machine, error, now),
             Outcome::RenewalFailed(error) => {
                 let failure = error.failure();
@@ -302,6 +375,43 @@ impl Task {
                 Ok(machine.apply(Event::RenewalFailed(failure), now))
             }
         }
+    }
+
+    /// Uses the token of an earlier process, `verified` by Vault or while that is away.
+    fn go_on(&mut self, expires: Option<Instant>, verified: bool, now: Instant) {
+        let Some(left) = &self.resumed else { return };
+        if self.tokens.borrow().live().is_some() {
+            if verified {
+                self.extend(expires);
+                self.story.verified();
+            }
+            return;
+        }
+        if !verified {
+            self.metrics.resumed("unverified");
+        }
+        let live = Arc::new(Live {
+            token: left.token.clone(),
+            accessor: left.accessor.clone(),
+            policies: left.policies.clone(),
+            generation: left.generation,
+            obtained: left.obtained,
+            expires,
+        });
+        self.story.resumed(&live, self.leases, verified, now);
+        self.tokens.send_replace(TokenState::Live(live));
+        self.first = None;
+    }
+
+    /// Vault does not know the token of an earlier process: what was made with it has ended as well.
+    fn bury(&mut self, error: &Error) {
+        let Some(dead) = self.resumed.take() else {
+            return;
+        };
+        self.metrics.resumed("refused");
+        self.story.resume_refused(&dead, error);
+        self.buried = dead.generation;
+        self.checks.bury(dead);
     }
 
     fn login_failed(
@@ -333,7 +443,7 @@ impl Task {
 
     fn publish(&self, obtained: Obtained, expires: Option<Instant>) -> Arc<Live> {
         let state = self.tokens.borrow().clone();
-        let generation = state.live().map_or(1, |live| {
+        let generation = state.live().map_or(self.buried + 1, |live| {
             // The one in the file may still be the one in hand.
             live.generation + u64::from(live.token != obtained.token)
         });

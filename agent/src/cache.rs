@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::{Duration, Instant};
 use tokio_util::task::TaskTracker;
 
+use crate::resume::form::Writer;
 use crate::vault;
 use crate::vault::Body;
 
@@ -48,6 +49,7 @@ use metrics::Metrics;
 use policy::Decision;
 use recent::{Ended, Limited};
 use revocation::Revoked;
+use store::saved::Saved;
 use store::{Bounds, Found, Maker, Store};
 
 /// Renewal records beyond the answers: for each answer in the cache, so many that were dropped for space.
@@ -105,6 +107,8 @@ struct Shared {
     state: Mutex<State>,
     /// Rung when a timer was set that may be earlier than the one slept on.
     earlier: Notify,
+    /// Rung when what the next process is to know has changed.
+    changed: Notify,
     calls: TaskTracker,
     max_body: usize,
     requests: body::Room,
@@ -154,6 +158,7 @@ impl Cache {
         Self(Arc::new(Shared {
             state: Mutex::new(state),
             earlier: Notify::new(),
+            changed: Notify::new(),
             calls: TaskTracker::new(),
             max_body: config.max_body,
             requests: room(config),
@@ -182,6 +187,29 @@ impl Cache {
     /// Whether a token is known to be good for a limited number of uses.
     pub(crate) fn is_limited(&self, token: TokenId) -> bool {
         self.with(|state| state.limited.holds(token))
+    }
+
+    /// Returns when what is kept has changed since the last time. Cancel-safe. For one who waits.
+    pub(crate) async fn changed(&self) {
+        self.0.changed.notified().await;
+    }
+
+    /// Writes what the next process is to know, as far as it fits into `most` bytes.
+    pub(crate) fn save(&self, out: &mut Writer, most: usize) {
+        self.with(|state| {
+            store::saved::write_limited(state.limited.all(), out);
+            state.store.save(out, most);
+        });
+    }
+
+    /// Takes up what the process before knew.
+    pub(crate) fn restore(&self, saved: Saved) {
+        self.with(|state| {
+            for token in &saved.limited {
+                state.limited.note(*token);
+            }
+            state.store.restore(saved, Instant::now(), fastrand::f64);
+        });
     }
 
     /// Answers from what is kept, from a flight under way, or by `fetch`, which asks Vault. It may be called by more
@@ -308,6 +336,7 @@ impl Cache {
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         let before = state.store.next_due();
+        let revision = state.store.revision();
         let result = act(&mut state);
         let metrics = &self.0.metrics;
         metrics.answers.set(gauge(state.store.answers()));
@@ -315,6 +344,9 @@ impl Cache {
         metrics.bytes.set(gauge(state.store.bytes()));
         if state.store.next_due() != before {
             self.0.earlier.notify_one();
+        }
+        if state.store.revision() != revision {
+            self.0.changed.notify_one();
         }
         result
     }

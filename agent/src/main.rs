@@ -22,6 +22,7 @@ mod auth;
 mod cache;
 mod connection;
 mod proxy;
+mod resume;
 mod settings;
 mod sink;
 mod socket;

@@ -12,6 +12,7 @@ mod lifecycle;
 mod methods;
 mod outage;
 mod proxy;
+mod resume;
 mod revocation;
 mod sealed;
 mod sink;

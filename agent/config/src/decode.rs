@@ -19,6 +19,7 @@ mod kind;
 pub(crate) mod listener;
 pub(crate) mod login;
 mod own;
+pub(crate) mod resume;
 pub(crate) mod sink;
 mod vault;
 
@@ -41,6 +42,7 @@ pub(crate) fn config(
     own::cache(report, &mut top, &mut draft);
     own::api_proxy(report, &mut top, &mut draft);
     own::admin(report, &mut top, &mut draft);
+    resume::resume(report, &mut top, &mut draft);
     draft.config.limits = own::limits(report, &mut top, &settings);
     process(report, &mut top, &settings, &mut draft.config);
     settings.idle(report);
@@ -66,6 +68,8 @@ pub(crate) struct Draft {
     /// `use_auto_auth_token`.
     pub(crate) cache_attach: Option<Found<AttachToken>>,
     pub(crate) proxy_attach: Option<Found<AttachToken>>,
+    /// The folder of `cache.persist`.
+    pub(crate) persist: Option<Found<String>>,
     /// What is bound or written, each with its place.
     pub(crate) bound: Vec<check::Bound>,
     pub(crate) sink_paths: Vec<Found<PathBuf>>,

@@ -27,6 +27,8 @@ pub struct Config {
     pub limits: Limits,
     /// `admin`: absent means no admin socket, so no probes and no status.
     pub admin: Option<Admin>,
+    /// `resume`: absent means that nothing outlives the process.
+    pub resume: Option<Resume>,
     /// `log_level`.
     pub log_level: LogLevel,
     /// `log_format`.
@@ -104,6 +106,25 @@ impl Default for Admin {
         Self {
             socket: PathBuf::from(ADMIN_SOCKET),
             address: None,
+        }
+    }
+}
+
+/// `resume`: what the next process of this agent goes on with, after this one was killed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resume {
+    /// `path`: a folder in memory, which holds one file of mode 0600.
+    pub path: PathBuf,
+    /// `max_bytes`: of that file, which is there twice while it is being replaced.
+    pub max_bytes: usize,
+}
+
+impl Default for Resume {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::from("/run/keyside"),
+            // Twice, and a page for each file's own account, fits into a volume of 1 MiB.
+            max_bytes: 448 << 10,
         }
     }
 }

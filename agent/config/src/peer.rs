@@ -23,6 +23,8 @@ pub(crate) enum Kind {
     Listener,
     Limits,
     Admin,
+    Resume,
+    Persist,
 }
 
 /// What is known about a key that Keyside does not have.
@@ -65,6 +67,9 @@ pub(crate) const NO_EFFECT: &[(Kind, &str, &str)] = &[
     (Kind::Method, "mount_path", "the token_file method has no mount"),
     (Kind::Jwt, "jwt_read_period", "the file is read at every login"),
     (Kind::Password, "password_read_period", "the file is read at every login"),
+    (Kind::Persist, "exit_on_err", "a file that cannot be used costs a login, and ends no agent"),
+    (Kind::Persist, "keep_after_import", "the file is kept, and kept up to date"),
+    (Kind::Persist, "service_account_token_file", "the file is protected by its mode, not by a key beside it"),
     (Kind::Listener, "http_idle_timeout", IDLE),
     (Kind::Listener, "http_read_header_timeout", IDLE),
     (Kind::Listener, "http_read_timeout", IDLE),
@@ -99,7 +104,6 @@ pub(crate) const UNSUPPORTED: &[(Kind, &str, &[&str])] = &[
     (Kind::AutoAuth, BOTH, &["enable_reauth_on_new_credentials"]),
     (Kind::Method, BOTH, &["wrap_ttl"]),
     (Kind::Kubernetes, VAULT, &["service_account"]),
-    (Kind::Cache, BOTH, &["persist"]),
     (Kind::Cache, VAULT, &[
         "cache_static_secrets", "disable_caching_dynamic_secrets", "enforce_consistency",
         "static_secret_token_capability_refresh_behavior", "static_secret_token_capability_refresh_interval",

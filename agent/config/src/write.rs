@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::model::auto_auth::{Aad, AutoAuth, FileSink, Login, Method, Password, Sink, SocketSink};
 use crate::model::listener::{Bind, Listener, Role};
 use crate::model::vault::{Address, SingleUse, Vault};
-use crate::model::{Admin, AttachToken, Cache, Config, Limits, LogFormat, LogLevel, Mode};
+use crate::model::{Admin, AttachToken, Cache, Config, Limits, LogFormat, LogLevel, Mode, Resume};
 
 #[cfg(test)]
 mod tests;
@@ -56,6 +56,7 @@ fn config(config: &Config) -> Value {
         ("log_format", Some(log_format(config.log_format).into())),
         ("log_level", Some(log_level(config.log_level).into())),
         ("pid_file", config.pid_file.as_deref().map(path)),
+        ("resume", config.resume.as_ref().map(resume)),
         ("vault", Some(vault(&config.vault))),
         ("worker_threads", Some(config.worker_threads.into())),
     ])
@@ -238,6 +239,13 @@ fn limits(limits: &Limits) -> Value {
             "requests_per_second",
             Some(limits.requests_per_second.into()),
         ),
+    ])
+}
+
+fn resume(resume: &Resume) -> Value {
+    object([
+        ("max_bytes", Some(resume.max_bytes.into())),
+        ("path", Some(path(&resume.path))),
     ])
 }
 

@@ -5,6 +5,7 @@
 //! Invariant: in any minute at most [`BURST`] + 60 × [`PER_SECOND`] attempts begin, whatever Vault grants or refuses.
 //! Invariant: a renewal that was refused is never repeated for the same token.
 //! Invariant: only a successful login replaces a token. Nothing else takes it away.
+//! Invariant: a token that an earlier process left is never renewed before Vault has said that it lives.
 
 use keyside_lifecycle::backoff::Backoff;
 use tokio::time::{Duration, Instant};
@@ -20,6 +21,9 @@ pub const BURST: f64 = 5.0;
 pub const PER_SECOND: f64 = 0.9;
 /// No attempt lasts longer, however patient the client.
 pub const ATTEMPT: Duration = Duration::from_secs(30);
+/// The first look at a token that an earlier process left: whoever waits for the token should not wait for a server
+/// that hangs.
+pub const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// The shortest time that an attempt gets, however late it is.
 const SHORTEST_ATTEMPT: Duration = Duration::from_millis(500);
 /// The longest `Retry-After` that is believed.
@@ -56,6 +60,9 @@ pub enum Event {
     LoginFailed(Failure),
     Renewed(Grant),
     RenewalFailed(Failure),
+    /// The token of [`Machine::resume`] lives; what is left of its lease.
+    LookedUp(Grant),
+    LookUpFailed(Failure),
     /// Vault no longer knows the token in hand.
     FoundDead,
     /// What to log in with has changed.
@@ -73,6 +80,8 @@ pub enum Step {
     Login { within: Duration },
     /// Renew the token in hand; count it as failed after `within`.
     Renew { within: Duration },
+    /// Ask Vault what it knows of the token of [`Machine::resume`]; count it as failed after `within`.
+    LookUp { within: Duration },
     /// Do nothing until then.
     Wait { until: Instant },
     /// Do nothing any more: the token never ends.
@@ -114,13 +123,42 @@ pub enum Next {
     Login,
     /// A renewal of the token in hand.
     Renew,
+    /// A look-up of the token of [`Machine::resume`].
+    LookUp,
 }
 
 impl Machine {
     /// A machine without a token, and its first step: a login.
     #[must_use]
     pub fn start(exit_on_err: bool, backoff: Backoff, seed: u64, now: Instant) -> (Self, Step) {
-        let mut machine = Self {
+        let mut machine = Self::new(exit_on_err, backoff, seed, now);
+        let step = machine.begin(Next::Login, now);
+        (machine, step)
+    }
+
+    /// A machine with a token that an earlier process left, and its first step: to ask whether it lives. It counts as
+    /// in hand until Vault says no.
+    #[must_use]
+    pub fn resume(
+        exit_on_err: bool,
+        backoff: Backoff,
+        seed: u64,
+        ends: Option<Instant>,
+        now: Instant,
+    ) -> (Self, Step) {
+        let mut machine = Self::new(exit_on_err, backoff, seed, now);
+        machine.pace.take(now);
+        let left = ends.map(|ends| ends.saturating_duration_since(now));
+        machine.held = Some(Held {
+            lease: left.unwrap_or_default(),
+            ends,
+        });
+        let step = Step::LookUp { within: FIRST_LOOK };
+        (machine, step)
+    }
+
+    fn new(exit_on_err: bool, backoff: Backoff, seed: u64, now: Instant) -> Self {
+        Self {
             exit_on_err,
             backoff,
             random: fastrand::Rng::with_seed(seed),
@@ -133,9 +171,7 @@ impl Machine {
             quiet: None,
             told: None,
             then: Next::Login,
-        };
-        let step = machine.login(now);
-        (machine, step)
+        }
     }
 
     /// When the token in hand ends unless it is renewed; `None` where it never does, or where there is none.
@@ -153,18 +189,14 @@ impl Machine {
     /// Tells what happened; says what to do next.
     pub fn apply(&mut self, event: Event, now: Instant) -> Step {
         match event {
-            Event::LoggedIn(grant) => self.logged_in(grant, now),
+            Event::LoggedIn(grant) | Event::LookedUp(grant) => self.logged_in(grant, now),
             // What was not sent costs no pause: whoever holds it back knows best how long.
             Event::LoginFailed(Failure::Held) => {
                 self.pace.give_back();
                 self.wait(now, Next::Login, now)
             }
-            Event::RenewalFailed(Failure::Held) => {
-                self.pace.give_back();
-                let late = self.last_renewal().is_none_or(|last| now >= last);
-                let next = if late { Next::Login } else { Next::Renew };
-                self.wait(now, next, now)
-            }
+            Event::RenewalFailed(Failure::Held) => self.try_at_once(Next::Renew, now),
+            Event::LookUpFailed(Failure::Held) => self.try_at_once(Next::LookUp, now),
             Event::LoginFailed(_) if self.exit_on_err => Step::GiveUp,
             Event::LoginFailed(failure) => {
                 let pause = self.pause(failure, now);
@@ -177,14 +209,12 @@ impl Machine {
             }
             Event::Renewed(grant) => self.renewed(grant, now),
             Event::RenewalFailed(Failure::Refused) => self.wait(now, Next::Login, now),
-            Event::RenewalFailed(failure) => self.renew_later(failure, now),
-            Event::FoundDead => self.found_dead(now),
+            Event::RenewalFailed(failure) => self.try_later(failure, Next::Renew, now),
+            Event::FoundDead | Event::LookUpFailed(Failure::Refused) => self.found_dead(now),
+            Event::LookUpFailed(failure) => self.try_later(failure, Next::LookUp, now),
             Event::NewCredential => self.wait(self.told.unwrap_or(now), Next::Login, now),
             Event::Suspended(slept) => self.suspended(slept, now),
-            Event::Due => match self.then {
-                Next::Login => self.login(now),
-                Next::Renew => self.renew(now),
-            },
+            Event::Due => self.begin(self.then, now),
         }
     }
 
@@ -261,21 +291,29 @@ impl Machine {
         lease
     }
 
-    /// The token is good while Vault is away: it is kept, and its renewal tried until only a login can be in time.
-    fn renew_later(&mut self, failure: Failure, now: Instant) -> Step {
+    /// The token is good while Vault is away: it is kept, and what failed tried until only a login can be in time.
+    fn try_later(&mut self, failure: Failure, what: Next, now: Instant) -> Step {
         let pause = self.pause(failure, now);
         let Some(last) = self.last_renewal() else {
             self.quiet = Some(now + pause);
-            return self.wait(now + pause, Next::Login, now);
+            return self.wait(now + pause, what, now);
         };
         let until = now + hurry(pause, failure, last, now);
         self.quiet = Some(until);
         if until < last {
-            return self.wait(until, Next::Renew, now);
+            return self.wait(until, what, now);
         }
         // Where Vault asked for quiet, that counts for the login as well.
         let until = if is_told(failure) { until } else { last };
         self.wait(until, Next::Login, now)
+    }
+
+    /// Once more without a pause, unless only a login can be in time.
+    fn try_at_once(&mut self, what: Next, now: Instant) -> Step {
+        self.pace.give_back();
+        let late = self.last_renewal().is_some_and(|last| now >= last);
+        let next = if late { Next::Login } else { what };
+        self.wait(now, next, now)
     }
 
     /// From when on a renewal would leave no time for a login.
@@ -311,27 +349,33 @@ impl Machine {
         };
         let until = until.max(self.pace.next(now));
         self.then = then;
-        match then {
-            _ if until > now => Step::Wait { until },
+        if until > now {
+            return Step::Wait { until };
+        }
+        self.begin(then, now)
+    }
+
+    fn begin(&mut self, next: Next, now: Instant) -> Step {
+        self.pace.take(now);
+        let within = self.in_time(now);
+        match next {
             Next::Login => self.login(now),
-            Next::Renew => self.renew(now),
+            Next::Renew => Step::Renew { within },
+            Next::LookUp => Step::LookUp { within },
         }
     }
 
     fn login(&mut self, now: Instant) -> Step {
-        self.pace.take(now);
         self.login_began = Some(now);
         Step::Login { within: ATTEMPT }
     }
 
-    fn renew(&mut self, now: Instant) -> Step {
-        self.pace.take(now);
+    /// How long an attempt may take that should leave time for a login.
+    fn in_time(&self, now: Instant) -> Duration {
         let left = self
             .last_renewal()
             .map_or(ATTEMPT, |last| last.saturating_duration_since(now));
-        Step::Renew {
-            within: left.clamp(SHORTEST_ATTEMPT, ATTEMPT),
-        }
+        left.clamp(SHORTEST_ATTEMPT, ATTEMPT)
     }
 }
 

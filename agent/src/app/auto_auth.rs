@@ -8,7 +8,7 @@ use prometheus::Registry;
 
 use super::Error;
 use crate::admin::handler;
-use crate::token::Tokens;
+use crate::token::{Live, Tokens};
 use crate::{auth, sink, vault};
 
 /// Built, and not running yet.
@@ -45,6 +45,12 @@ impl Parts {
             sinks,
             tokens,
         })
+    }
+
+    /// Goes on with a token that an earlier process left.
+    pub(crate) fn resuming(self, live: Live, leases: usize) -> Self {
+        let task = self.task.resuming(live, leases);
+        Self { task, ..self }
     }
 
     /// For the admin endpoints.

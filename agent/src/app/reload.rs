@@ -100,6 +100,7 @@ fn unlike(running: &Config, wanted: &Config) -> Vec<&'static str> {
         ("listener", running.listeners != wanted.listeners),
         ("limits", running.limits != wanted.limits),
         ("admin", running.admin != wanted.admin),
+        ("resume", running.resume != wanted.resume),
         ("log_format", running.log_format != wanted.log_format),
         ("pid_file", running.pid_file != wanted.pid_file),
         (

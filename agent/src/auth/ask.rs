@@ -17,6 +17,10 @@ use keyside_machine::login::Grant;
 
 /// What an answer gets, however late the request was let out.
 const SHORTEST_ANSWER: Duration = Duration::from_millis(500);
+/// How old a token is that every standby knows.
+const LAG: Duration = Duration::from_secs(10);
+/// When a younger one that was refused is asked about again.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What a login brought besides its lease.
 pub(super) struct Obtained {
@@ -88,6 +92,32 @@ impl Task {
         })
     }
 
+    /// Asks what Vault knows of the token that an earlier process left; and where it is so young that the standby which
+    /// answered may not know it yet, once more.
+    pub(super) async fn look_up(&self, within: Duration) -> Result<Grant, Error> {
+        let path = "auth/token/lookup-self";
+        let resumed = self.resumed.as_ref().ok_or_else(|| Error::NoToken {
+            path: path.to_owned(),
+        })?;
+        let ask = || {
+            let call = wire::Call {
+                method: Verb::GET,
+                path,
+                namespace: self.namespace.as_deref(),
+                token: Some(&resumed.token),
+                ..wire::Call::default()
+            };
+            self.call(gate::Reason::LookUp, call, within)
+        };
+        let mut found = ask().await;
+        if found.as_ref().is_err_and(Error::is_forbidden) && resumed.obtained.elapsed() < LAG {
+            time::sleep(PAUSE).await;
+            found = ask().await;
+        }
+        let (asked, answer) = found?;
+        looked_up(asked, answer.data, resumed.token.clone()).map(|(grant, _)| grant)
+    }
+
     /// The answer, and when the request left at the earliest.
     async fn call(
         &self,
@@ -101,6 +131,7 @@ impl Task {
             Unanswered::Vault(source) => Error::Vault {
                 what: match reason {
                     gate::Reason::Renew => "renew the token obtained",
+                    gate::Reason::LookUp => "look the token up that was obtained",
                     _ => "log in",
                 },
                 method: self.method.name(),

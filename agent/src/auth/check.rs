@@ -167,6 +167,12 @@ impl Checks {
         time::timeout_at(until, replaced).await.ok().flatten()
     }
 
+    /// Tells that Vault has been asked about a token already, and does not know it.
+    pub(super) fn bury(&self, dead: Arc<Live>) {
+        self.doubt
+            .send_modify(|doubt| doubt.stage = Stage::Dead(dead));
+    }
+
     /// Waits until a token later than that of `generation` is found dead.
     pub(crate) async fn death_after(&self, generation: u64) -> Arc<Live> {
         let mut doubt = self.doubt.subscribe();

@@ -188,6 +188,18 @@ impl Method {
         }
     }
 
+    /// Whether a token that an earlier process left is still the one to use: the one in a file is somebody else's
+    /// choice.
+    pub(super) fn agrees(&mut self, token: &Token) -> bool {
+        match self {
+            Self::TokenFile(method) => match method.attempt() {
+                Ok(Attempt::LookUp(given)) => given == *token,
+                _ => true,
+            },
+            _ => true,
+        }
+    }
+
     /// What to log in and to renew through, where that is not the agent's common client.
     pub(super) fn client(&self) -> Option<&Client> {
         match self {

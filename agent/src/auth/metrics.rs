@@ -11,6 +11,7 @@ use keyside_machine::login::Failure;
 pub(super) struct Metrics {
     logins: IntCounterVec,
     renewals: IntCounterVec,
+    resumptions: IntCounterVec,
 }
 
 impl Metrics {
@@ -30,15 +31,27 @@ impl Metrics {
                 ),
                 &["result"],
             )?,
+            resumptions: IntCounterVec::new(
+                Opts::new(
+                    "keyside_agent_resume_total",
+                    "Tokens of an earlier process, by what Vault said of them: verified, unverified (it is away), refused",
+                ),
+                &["result"],
+            )?,
         };
         registry.register(Box::new(metrics.logins.clone()))?;
         registry.register(Box::new(metrics.renewals.clone()))?;
+        registry.register(Box::new(metrics.resumptions.clone()))?;
         registry.register(Box::new(Expiry::new(tokens)?))?;
         Ok(metrics)
     }
 
     pub(super) fn login(&self, result: &str) {
         self.logins.with_label_values(&[result]).inc();
+    }
+
+    pub(super) fn resumed(&self, result: &str) {
+        self.resumptions.with_label_values(&[result]).inc();
     }
 
     pub(super) fn renewal(&self, result: &str) {

@@ -62,6 +62,59 @@ impl Story {
         }
     }
 
+    /// A token of an earlier process is in use from now on; `verified` where Vault has been asked.
+    pub(super) fn resumed(&mut self, live: &Live, leases: usize, verified: bool, now: Instant) {
+        self.accessor.clone_from(&live.accessor);
+        self.generation = live.generation;
+        let ttl = left(live.expires, now);
+        tracing::info!(
+            event = "resumed",
+            accessor = live.accessor,
+            ttl,
+            policies = live.policies.join(","),
+            leases,
+            verified,
+            "going on with the token of an earlier process"
+        );
+    }
+
+    pub(super) fn verified(&mut self) {
+        self.over();
+        let accessor = &self.accessor;
+        tracing::info!(event = "resume_verified", accessor, "Vault knows the token");
+    }
+
+    pub(super) fn resume_refused(&mut self, live: &Live, error: &dyn Error) {
+        self.accessor.clone_from(&live.accessor);
+        tracing::warn!(
+            event = "resume_refused",
+            accessor = live.accessor,
+            reason = chain(error),
+            "Vault does not know the token of an earlier process; logging in"
+        );
+    }
+
+    pub(super) fn look_up_failed(
+        &mut self,
+        error: &dyn Error,
+        failure: Failure,
+        ends: Option<Instant>,
+        now: Instant,
+    ) {
+        let error = chain(error);
+        if self.is_news(failure, now) {
+            tracing::warn!(
+                event = "resume_unverified",
+                error,
+                token_valid_seconds = left(ends, now),
+                "Vault cannot be asked about the token of an earlier process, which is used until it can"
+            );
+        } else {
+            tracing::debug!(event = "resume_unverified", error, "still not verified");
+        }
+        self.ended(ends, now);
+    }
+
     pub(super) fn renewed(&mut self, grant: &Grant) {
         self.over();
         let ttl = grant.lease.as_secs();

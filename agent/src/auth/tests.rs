@@ -63,8 +63,16 @@ fn run_token_file(fake: Fake) -> Running {
 }
 
 fn run_on(fake: Fake, config: &AutoAuth, folder: TempDir) -> Running {
+    run_after(fake, config, folder, None)
+}
+
+/// After a process that left a token.
+fn run_after(fake: Fake, config: &AutoAuth, folder: TempDir, left: Option<Live>) -> Running {
     let registry = Registry::new();
-    let (task, tokens) = Task::new(config, fake.client(), &registry).unwrap();
+    let (mut task, tokens) = Task::new(config, fake.client(), &registry).unwrap();
+    if let Some(left) = left {
+        task = task.resuming(left, 3);
+    }
     let checks = task.checks();
     let (trigger, shutdown) = shutdown::channel();
     let mut tasks = JoinSet::new();
@@ -509,4 +517,174 @@ async fn an_answer_without_a_token_is_a_failed_login() {
     time::sleep(Duration::from_secs(30)).await;
     assert!(running.tokens.borrow().live().is_none());
     assert!((2..=20).contains(&running.fake.count(LOGIN)));
+}
+
+/// A token that an earlier process obtained an hour ago, and which has half an hour left.
+fn left(text: &str) -> Live {
+    let now = Instant::now();
+    Live {
+        token: crate::token::Token::new(text).unwrap(),
+        accessor: format!("accessor of {text}"),
+        policies: vec!["app".to_owned()],
+        generation: 1,
+        obtained: now.checked_sub(Duration::from_hours(1)).unwrap_or(now),
+        expires: Some(now + Duration::from_mins(30)),
+    }
+}
+
+fn resume(fake: Fake, left: Live) -> Running {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("jwt");
+    std::fs::write(&path, "the-jwt\n").unwrap();
+    run_after(fake, &config(path), folder, Some(left))
+}
+
+fn looked_up(ttl: u64) -> Reply {
+    let data = serde_json::json!({
+        "ttl": ttl, "expire_time": "2026-01-01T00:00:00Z", "renewable": true, "accessor": "a", "policies": ["x"],
+    });
+    Reply(200, None, serde_json::json!({ "data": data }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_token_of_an_earlier_process_is_looked_up_and_renewed_without_a_login() {
+    let fake = Fake::start(|asked| match asked.path.as_str() {
+        LOOK_UP => looked_up(900),
+        RENEW => fake::auth("left", 3600, true),
+        _ => fake::error(500, "nothing else is asked"),
+    });
+    let mut running = resume(fake, left("left"));
+    running.token("left").await;
+    let live = running.tokens.borrow().live().cloned().unwrap();
+    assert_eq!(live.generation, 1);
+    let expires = live.expires.unwrap() - running.start;
+    assert_eq!(expires.as_secs(), 900, "what Vault says counts");
+    assert_eq!(
+        (&*live.accessor, &live.policies[..]),
+        ("accessor of left", &["app".to_owned()][..])
+    );
+    time::sleep(Duration::from_secs(700)).await;
+    assert_eq!(
+        (running.fake.count(LOOK_UP), running.fake.count(RENEW)),
+        (1, 1)
+    );
+    assert_eq!(running.fake.count(LOGIN), 0);
+    let asked = running.fake.asked();
+    assert!(
+        asked
+            .iter()
+            .all(|it| it.namespace.as_deref() == Some("team"))
+    );
+    let metrics = running.metrics();
+    assert!(
+        metrics.contains(r#"keyside_agent_resume_total{result="verified"} 1"#),
+        "{metrics}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_token_of_an_earlier_process_that_vault_refuses_is_never_used() {
+    let mut running = resume(
+        Fake::start(|asked| match asked.path.as_str() {
+            LOOK_UP => fake::error(403, "permission denied"),
+            _ => fake::auth("new", 3600, true),
+        }),
+        left("left"),
+    );
+    let dead = running.checks.death_after(0).await;
+    assert_eq!(dead.token.expose(), "left", "its leases are to end");
+    let state = running
+        .tokens
+        .wait_for(|state| state.live().is_some())
+        .await;
+    let live = state.unwrap().live().cloned().unwrap();
+    assert_eq!((live.token.expose(), live.generation), ("new", 2));
+    assert!(running.times(LOGIN)[0] < 0.1, "{:?}", running.times(LOGIN));
+    time::sleep(Duration::from_mins(10)).await;
+    assert_eq!(
+        (running.fake.count(LOGIN), running.fake.count(LOOK_UP)),
+        (1, 1)
+    );
+    // The new one can be found dead in turn.
+    running.checks.refused(2);
+    running.checks.death_after(1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_young_token_is_looked_up_twice_before_it_is_given_up() {
+    for known in [true, false] {
+        let mut asked_before = false;
+        let fake = Fake::start(move |asked| match asked.path.as_str() {
+            LOOK_UP if std::mem::replace(&mut asked_before, true) && known => looked_up(900),
+            LOOK_UP => fake::error(403, "permission denied"),
+            _ => fake::auth("new", 3600, true),
+        });
+        let young = Live {
+            obtained: Instant::now(),
+            ..left("left")
+        };
+        let mut running = resume(fake, young);
+        running.token(if known { "left" } else { "new" }).await;
+        assert_eq!(running.fake.count(LOOK_UP), 2);
+        assert_eq!(running.fake.count(LOGIN), usize::from(!known));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_token_of_an_earlier_process_is_used_unverified_while_vault_is_away() {
+    // 404 is what something else on the way says: of the token it says nothing.
+    for status in [503, 404] {
+        let mut running = resume(
+            Fake::start(move |_| fake::error(status, "away")),
+            left("left"),
+        );
+        running.token("left").await;
+        assert!(running.start.elapsed() <= Duration::from_secs(2));
+        let expires = running.tokens.borrow().live().unwrap().expires.unwrap();
+        assert_eq!((expires - running.start).as_secs(), 1800);
+        time::sleep(Duration::from_mins(2)).await;
+        assert_eq!(running.now_held(), "left");
+        running.fake.answers(|asked| match asked.path.as_str() {
+            LOGIN => fake::error(500, "nobody logs in"),
+            _ => looked_up(1500),
+        });
+        let verified = |state: &TokenState| {
+            let left = state.live().and_then(|live| live.expires);
+            left.is_some_and(|ends| ends != expires)
+        };
+        running.tokens.wait_for(verified).await.unwrap();
+        assert_eq!(running.fake.count(LOGIN), 0, "{status}");
+        let metrics = running.metrics();
+        for result in ["unverified", "verified"] {
+            let line = format!(r#"keyside_agent_resume_total{{result="{result}"}} 1"#);
+            assert!(metrics.contains(&line), "{metrics}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_token_of_an_earlier_process_is_not_used_where_there_is_a_better_one() {
+    let ended = Live {
+        expires: Some(Instant::now()),
+        ..left("left")
+    };
+    let mut running = resume(obliging(3600), ended);
+    running.token("t1").await;
+    assert_eq!(running.fake.count(LOOK_UP), 0);
+
+    for (text, looked) in [("s.given", 1), ("s.other", 1)] {
+        let fake = Fake::start(|_| looked_up(900));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        std::fs::write(&path, "s.given\n").unwrap();
+        let mut config = config(path.clone());
+        config.method.login = Login::TokenFile { path };
+        let mut running = run_after(fake, &config, folder, Some(left(text)));
+        running.token("s.given").await;
+        assert_eq!(running.fake.count(LOOK_UP), looked);
+        let resumed = running
+            .metrics()
+            .contains(r#"keyside_agent_resume_total{result="verified"} 1"#);
+        assert_eq!(resumed, text == "s.given");
+    }
 }

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tokio::time::{Duration, Instant};
 
 use super::json;
+use crate::resume::form::{Reader, Writer};
 
 /// What an entry costs beside its bytes: the maps' slots and the renewal record. Measured, and rounded up.
 const OVERHEAD: usize = 1024;
@@ -40,6 +41,36 @@ impl Answer {
         let slot = size_of::<(HeaderName, HeaderValue)>();
         let head: usize = self.head.iter().map(|(_, value)| value.len() + slot).sum();
         OVERHEAD + head + self.body.len()
+    }
+
+    /// At least as much as [`Answer::save`] writes.
+    pub(crate) fn saved_length(&self) -> usize {
+        let head = self.head.iter();
+        let head = head.map(|(name, value)| 16 + name.as_str().len() + value.len());
+        24 + head.sum::<usize>() + self.body.len()
+    }
+
+    /// Writes it for the next process.
+    pub(crate) fn save(&self, out: &mut Writer) {
+        out.time(self.arrived);
+        out.number(self.head.len() as u64);
+        for (name, value) in &self.head {
+            out.text(name.as_str());
+            out.bytes(value.as_bytes());
+        }
+        out.bytes(&self.body);
+    }
+
+    /// Reads what [`Answer::save`] wrote.
+    pub(crate) fn saved(from: &mut Reader<'_>) -> Option<Self> {
+        let arrived = from.time()?;
+        let mut headers = HeaderMap::new();
+        for _ in 0..from.number()? {
+            let name = HeaderName::from_bytes(from.bytes()?).ok()?;
+            let value = HeaderValue::from_bytes(from.bytes()?).ok()?;
+            headers.try_append(name, value).ok()?;
+        }
+        Some(Self::new(&headers, from.bytes()?, arrived))
     }
 
     /// The answer as it is now: `Age`, and what is left of the lease. Without an end, the number stays.

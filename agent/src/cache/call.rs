@@ -98,6 +98,7 @@ impl Call {
         if let Some(token) = policy::limited_token(bytes) {
             let token = TokenId::from(&token);
             self.cache.with(|state| state.limited.note(token));
+            self.cache.0.changed.notify_one();
         }
     }
 }

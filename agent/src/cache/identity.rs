@@ -13,6 +13,11 @@ impl TokenId {
         Self(hash(&digest(&SHA256, text.as_bytes())))
     }
 
+    /// Of a token that was hashed before.
+    pub(crate) fn from_hash(hash: [u8; 32]) -> Self {
+        Self(hash)
+    }
+
     pub(crate) fn bytes(&self) -> &[u8; 32] {
         &self.0
     }

@@ -6,6 +6,9 @@
 //! Headers take no part but for those in `HEADERS`: what tracing, clients and languages add must not make a new
 //! lease. A header that makes Vault answer differently either is in that list or keeps the answer out of the cache
 //! ([`super::policy`]).
+//!
+//! Keys are handed on to the next process: whoever changes what they are made of raises the version in
+//! [`form`](crate::resume::form).
 
 use http::{HeaderMap, Method};
 use ring::digest::{Context, SHA256};
@@ -36,6 +39,15 @@ impl Key {
         let mut context = Context::new(&SHA256);
         parts.write(&mut |bytes| context.update(bytes));
         Self(hash(&context.finish()))
+    }
+
+    /// One that was made before.
+    pub(crate) fn from_hash(hash: [u8; 32]) -> Self {
+        Self(hash)
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 }
 

@@ -85,6 +85,10 @@ impl Limited {
         }
     }
 
+    pub(super) fn all(&self) -> impl Iterator<Item = &TokenId> {
+        self.known.iter()
+    }
+
     pub(super) fn holds(&self, token: TokenId) -> bool {
         self.known.contains(&token)
     }

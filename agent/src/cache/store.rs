@@ -22,6 +22,7 @@ use super::lease;
 use super::policy::{Made, Skip, What};
 use crate::token::Token;
 
+pub(crate) mod saved;
 mod timers;
 pub(super) mod tree;
 
@@ -118,6 +119,8 @@ pub(crate) struct Store {
     newest: Option<(TokenId, Option<Instant>)>,
     bytes: usize,
     counter: u64,
+    /// Counts changes, those of use left out.
+    revision: u64,
 }
 
 impl Store {
@@ -135,6 +138,7 @@ impl Store {
             newest: None,
             bytes: 0,
             counter: 0,
+            revision: 0,
         }
     }
 
@@ -148,6 +152,11 @@ impl Store {
 
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Another one than before where something was kept, dropped, renewed or ended.
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
     }
 
     pub(crate) fn find(&mut self, key: &Key, now: Instant) -> Found {
@@ -209,6 +218,7 @@ impl Store {
             renews: new.made.renewable && ends.is_some(),
             due: None,
         };
+        self.revision += 1;
         self.bytes += new.answer.size();
         self.by_key.insert(new.key, id);
         self.by_use.insert(id.0, id);
@@ -292,6 +302,7 @@ impl Store {
             return;
         };
         if let Some(answer) = entry.answer.take() {
+            self.revision += 1;
             self.bytes -= answer.size();
             self.by_use.remove(&entry.used);
         }

@@ -48,7 +48,7 @@ pub(crate) enum Error {
         #[source]
         source: owner::Error,
     },
-    #[error("{path} is {what}, and a sink replaces regular files only")]
+    #[error("{path} is {what}, and only a regular file is replaced")]
     InTheWay { path: PathBuf, what: &'static str },
     #[error(transparent)]
     Wrap(wrapping::Error),
@@ -222,7 +222,7 @@ impl Sink {
 }
 
 /// Where the file is and what it is to look like. All of this blocks.
-struct Place {
+pub(crate) struct Place {
     path: PathBuf,
     folder: PathBuf,
     /// What the names of temporary files begin with.
@@ -236,7 +236,7 @@ struct Place {
 }
 
 impl Place {
-    fn new(config: &FileSink) -> Result<Self, Error> {
+    pub(crate) fn new(config: &FileSink) -> Result<Self, Error> {
         let path = config.path.clone();
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(Error::NoName { path });
@@ -278,8 +278,12 @@ impl Place {
         }
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Encrypts `text` if only one may read it, and replaces the file.
-    fn put(&self, text: &[u8]) -> Result<(), Error> {
+    pub(crate) fn put(&self, text: &[u8]) -> Result<(), Error> {
         if let Some(recipient) = &self.recipient {
             return self.replace(&recipient.encrypt(text).map_err(Error::Encrypt)?);
         }

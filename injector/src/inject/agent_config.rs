@@ -7,7 +7,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::PodSpec;
 use keyside_config::model::auto_auth::{AutoAuth, FileSink, Method, Sink};
 use keyside_config::model::listener::{Bind, HostPort, Listener, Role};
-use keyside_config::model::{Admin, AttachToken, Cache, Config, Mode};
+use keyside_config::model::{Admin, AttachToken, Cache, Config, Mode, Resume};
 
 use super::containers::Chosen;
 use super::{Error, Injection, Port, Proxy, identity, names, resources};
@@ -31,6 +31,8 @@ pub(crate) fn build(
         vault: injection.vault.clone(),
         auto_auth: Some(auto_auth(injection, is_private)),
         admin: Some(Admin::default()),
+        // In the agent's own volume, which outlives its container and not the pod.
+        resume: Some(Resume::default()),
         log_level: injection.log_level,
         log_format: injection.log_format,
         ..Config::default()

@@ -221,6 +221,20 @@ fn configures_the_agent_as_asked() {
     );
 }
 
+/// In the volume that outlives the container: the file is there twice while it is replaced.
+#[test]
+fn a_killed_agent_finds_in_its_own_volume_what_it_knew() {
+    let (pod, _) = injected(&pod(json!({}), app()));
+    let resume = &config(&pod)["resume"];
+    let mounts = agent(&pod)["volumeMounts"].as_array().unwrap().iter();
+    let mounts = mounts.filter(|mount| mount["mountPath"] == resume["path"]);
+    let names: Vec<_> = mounts.map(|mount| &mount["name"]).collect();
+    assert_eq!(names, ["keyside-run"]);
+    let most = resume["max_bytes"].as_u64().unwrap();
+    let page = 4096;
+    assert!(2 * (most.next_multiple_of(page) + page) < 1 << 20, "{most}");
+}
+
 #[test]
 fn runs_without_token_file_or_without_proxy() {
     let (only_proxy, _) = injected(&pod(json!({"token": "false"}), app()));

@@ -60,5 +60,10 @@ admin {
   address = "127.0.0.1:9102"
 }
 
+resume {
+  path      = "/run/keyside"
+  max_bytes = "256KiB"
+}
+
 log_level  = "debug"
 log_format = "json"

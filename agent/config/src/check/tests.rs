@@ -214,6 +214,43 @@ fn sockets_are_distinct() {
 }
 
 #[test]
+fn what_is_kept_for_the_next_process_is_said_once_and_of_the_one_type() {
+    let good = "persist \"kubernetes\" { path = \"/p\" }";
+    check_good(&format!("{LISTENER}\ncache {{ {good} }}"));
+    check_good(&format!(
+        "{LISTENER}\nresume {{ path = \"/p\" max_bytes = \"1MiB\" }}"
+    ));
+    for (persist, expected) in [
+        (
+            "persist { path = \"/p\" }",
+            "a.hcl:2:9: cache.persist.type: is missing; write `kubernetes`",
+        ),
+        (
+            "persist \"kubernetes\" {}",
+            "a.hcl:2:9: cache.persist.path: is missing",
+        ),
+        (
+            "persist \"kubernetes\" { path = \"\" }",
+            "a.hcl:2:39: cache.persist.path: must not be empty",
+        ),
+        (
+            "persist \"file\" { path = \"/p\" }",
+            "a.hcl:2:17: cache.persist.type: must be `kubernetes`, as in Vault Agent; or write a `resume` block instead",
+        ),
+        (
+            "persist \"kubernetes\" { path = \"/p\" }\n}\nresume {",
+            "a.hcl:2:39: cache.persist.path: is also in `resume`; leave it out here",
+        ),
+    ] {
+        check(&format!("{LISTENER}\ncache {{ {persist} }}"), expected);
+    }
+    check(
+        &format!("{LISTENER}\nresume {{ max_bytes = 0 }}"),
+        "a.hcl:2:22: resume.max_bytes: must be a size above 0, as in 1048576 or \"32MiB\"",
+    );
+}
+
+#[test]
 fn two_sinks_write_two_files() {
     let text = format!("auto_auth {{ {METHOD}\n{SINK}\n{SINK} }}");
     check(

@@ -16,6 +16,7 @@ pub(super) fn cache(report: &mut Report, top: &mut Block<'_>, draft: &mut Draft)
     };
     draft.cache = Some(block.at());
     draft.cache_attach = block.value(report, "use_auto_auth_token", scalar::attach);
+    draft.persist = super::resume::persist(report, &mut block);
     let default = Cache::default();
     let entries = block.value(report, "max_entries", |node| {
         scalar::count(node, 1, u32::MAX.into())

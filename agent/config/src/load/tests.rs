@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Flags, load};
+use super::{Flags, load, load_with_notes};
 use proptest::prelude::*;
 
 use crate::mistake::Mistakes;
 use crate::model::auto_auth::{FileSink, Login, Sink};
 use crate::model::listener::{Bind, HostPort};
 use crate::model::vault::Address;
-use crate::model::{AttachToken, Config, LogLevel, Mode};
+use crate::model::{AttachToken, Config, LogLevel, Mode, Resume};
 use crate::source::{Source, Syntax};
 
 mod messages;
@@ -153,6 +153,34 @@ fn every_value_arrives() {
     };
     assert_eq!(config.listeners[1].bind, unix);
     assert_eq!(config.cache, Some(crate::model::Cache::default()));
+}
+
+#[test]
+fn what_vault_agent_persists_is_what_is_resumed() {
+    let listener = "listener \"tcp\" { address = \"127.0.0.1:8100\" tls_disable = true }";
+    let text = format!(
+        "{listener}\ncache {{\n persist \"kubernetes\" {{\n path = \"/vault/agent-cache\"\n keep_after_import = true\n \
+         exit_on_err = true\n service_account_token_file = \"/t\" }}\n}}"
+    );
+    let loaded = load_with_notes(&[source("a.hcl", &text)], &|_| None, &Flags::default());
+    let loaded = loaded.expect("a good configuration");
+    let resume = loaded.config.resume.expect("a folder");
+    assert_eq!(resume.path, PathBuf::from("/vault/agent-cache"));
+    assert_eq!(resume.max_bytes, Resume::default().max_bytes);
+    let fields: Vec<_> = loaded
+        .notes
+        .iter()
+        .map(|note| note.field.as_str())
+        .collect();
+    let ignored = [
+        "cache.persist.keep_after_import",
+        "cache.persist.exit_on_err",
+        "cache.persist.service_account_token_file",
+    ];
+    assert_eq!(fields, ignored);
+    let both = format!("{listener}\nresume {{ path = \"/r\" max_bytes = 1000 }}");
+    let resume = config("a.hcl", &both).resume.expect("a folder");
+    assert_eq!((resume.path, resume.max_bytes), ("/r".into(), 1000));
 }
 
 /// Good files with a few characters changed: they reach the decoder, where arbitrary text seldom does.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Absent, Row, Takes, rows};
-use crate::decode::{auto_auth, listener, login, sink};
+use crate::decode::{auto_auth, listener, login, resume, sink};
 use crate::load::{Flags, Loaded, load_with_notes};
 use crate::mistake::Mistakes;
 use crate::peer::Kind;
@@ -20,6 +20,7 @@ pub(super) fn types(kind: Kind) -> Vec<&'static str> {
         Kind::Listener => listener::TYPES.to_vec(),
         Kind::FileSink => vec!["file"],
         Kind::SocketSink => vec!["socket"],
+        Kind::Persist => vec![resume::KUBERNETES],
         _ => {
             let of: Vec<_> = methods()
                 .filter(|method| login::kind_of(method) == kind)
@@ -82,6 +83,9 @@ pub(super) fn whole(kind: Kind, of: &str, block: Block) -> Value {
             "sink": [{ "type": sink, "config": { "path": "/frame" } }],
         },
     });
+    if kind == Kind::Persist {
+        put(&mut whole, "/cache", json!({}));
+    }
     if matches!(kind, Kind::Top | Kind::AutoAuth) {
         // The blocks beside it are needed.
         let outer = whole
@@ -127,6 +131,8 @@ pub(super) fn place(kind: Kind) -> &'static str {
         Kind::Listener => "/listener/0",
         Kind::Limits => "/limits",
         Kind::Admin => "/admin",
+        Kind::Resume => "/resume",
+        Kind::Persist => "/cache/persist",
         _ => "/auto_auth/method/config",
     }
 }

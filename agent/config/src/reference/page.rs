@@ -11,7 +11,7 @@ const TEXT: &str = include_str!("page.md");
 type Table = fn() -> String;
 
 /// A table's place in `page.md`, and what comes there.
-const TABLES: [(&str, Table); 16] = [
+const TABLES: [(&str, Table); 18] = [
     ("top", || keys(&[Kind::Top])),
     ("vault", || keys(&[Kind::Vault])),
     ("auto_auth", || keys(&[Kind::AutoAuth])),
@@ -21,10 +21,12 @@ const TABLES: [(&str, Table); 16] = [
     ("file sink", || keys(&[Kind::FileSink])),
     ("socket sink", || keys(&[Kind::SocketSink])),
     ("cache", || keys(&[Kind::Cache])),
+    ("persist", || keys(&[Kind::Persist])),
     ("api_proxy", || keys(&[Kind::ApiProxy])),
     ("listener", || keys(&[Kind::Listener])),
     ("limits", || keys(&[Kind::Limits])),
     ("admin", || keys(&[Kind::Admin])),
+    ("resume", || keys(&[Kind::Resume])),
     ("variables", variables),
     ("idle", idle),
     ("refused", refused),

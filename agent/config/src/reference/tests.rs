@@ -294,6 +294,7 @@ fn a_block_that_is_written_empty_is_there() {
         (Kind::Cache, "/cache"),
         (Kind::Admin, "/admin"),
         (Kind::Limits, "/limits"),
+        (Kind::Resume, "/resume"),
     ] {
         let effective = frame::effective(kind, "", frame::Block::new()).expect(place);
         assert!(effective.pointer(place).is_some(), "{place}");

@@ -14,7 +14,7 @@ use crate::model::auto_auth::{
 use crate::model::listener::{Bind, HostPort, Listener, Role};
 use crate::model::vault::{Address, ClientCertificate, SingleUse, Vault};
 use crate::model::{
-    Admin, AttachToken, Cache, Config, Limits, LogFormat, LogLevel, MAX_DURATION, Mode,
+    Admin, AttachToken, Cache, Config, Limits, LogFormat, LogLevel, MAX_DURATION, Mode, Resume,
 };
 use crate::source::{Source, Syntax};
 
@@ -224,6 +224,12 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn resume()(path in path("run"), max_bytes in 1..=1_usize << 40) -> Resume {
+        Resume { path, max_bytes }
+    }
+}
+
 fn attach_token() -> impl Strategy<Value = AttachToken> {
     let all = [
         AttachToken::Never,
@@ -248,7 +254,7 @@ prop_compose! {
         (method, sinks) in (method(), (sink(0), sink(1), 1..=2_usize)),
         (cache, attach_token) in (of(cache()), attach_token()),
         listeners in (listener(0), listener(1), 1..=2_usize),
-        (limits, admin) in (limits(), of(admin())),
+        (limits, admin, resume) in (limits(), of(admin()), of(resume())),
         (log_level, json) in (log_level(), any::<bool>()),
         pid_file in of(path("pid")),
         exit_after_auth: bool,
@@ -265,6 +271,7 @@ prop_compose! {
             listeners: [listener_0, listener_1].into_iter().take(listener_count).collect(),
             limits,
             admin,
+            resume,
             log_level,
             log_format: if json { LogFormat::Json } else { LogFormat::Standard },
             pid_file,

@@ -29,6 +29,25 @@ impl World {
         }
     }
 
+    /// With a token that an earlier process left, and its end.
+    fn resumed(seconds: Option<u64>) -> Self {
+        let mut world = Self::new();
+        let ends = seconds.map(|seconds| world.start + Duration::from_secs(seconds));
+        let backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(5));
+        (world.machine, world.step) = Machine::resume(false, backoff, SEED, ends, world.start);
+        world
+    }
+
+    fn looked_up(&mut self, seconds: u64, renewable: bool) {
+        assert!(
+            matches!(self.proceed(), Step::LookUp { .. }),
+            "{:?}",
+            self.step
+        );
+        let grant = self.grant(seconds, renewable);
+        self.step = self.machine.apply(Event::LookedUp(grant), self.now);
+    }
+
     /// Lets the time of waiting pass. The step afterwards is a request, or rest.
     fn proceed(&mut self) -> Step {
         while let Step::Wait { until } = self.step {
@@ -78,6 +97,7 @@ impl World {
         let event = match self.proceed() {
             Step::Login { .. } => Event::LoginFailed(failure),
             Step::Renew { .. } => Event::RenewalFailed(failure),
+            Step::LookUp { .. } => Event::LookUpFailed(failure),
             step => panic!("nothing to fail: {step:?}"),
         };
         self.now += self.latency;
@@ -113,6 +133,73 @@ fn logs_in_first_and_renews_between_two_thirds_and_three_quarters() {
             world.at()
         );
     }
+}
+
+#[test]
+fn a_token_that_an_earlier_process_left_is_looked_at_and_then_renewed() {
+    let mut world = World::resumed(Some(1800));
+    assert_eq!(world.step, Step::LookUp { within: FIRST_LOOK });
+    world.looked_up(900, true);
+    assert!(matches!(world.proceed(), Step::Renew { .. }));
+    assert!((600.0..=676.0).contains(&world.at()), "{}", world.at());
+    world.renewed(3600);
+    assert!((3599.0..=3600.0).contains(&world.left()));
+    for (seconds, renewable) in [(60, false), (0, false)] {
+        let mut world = World::resumed(Some(1800));
+        world.looked_up(seconds, renewable);
+        let next = world.proceed();
+        let expected = match seconds {
+            0 => matches!(next, Step::Rest),
+            _ => matches!(next, Step::Login { .. }) && (40.0..=46.0).contains(&world.at()),
+        };
+        assert!(expected, "{seconds}: {next:?} at {}", world.at());
+    }
+}
+
+#[test]
+fn a_token_that_an_earlier_process_left_and_vault_refuses_costs_one_login_at_once() {
+    let mut world = World::resumed(Some(1800));
+    world.fails(Failure::Refused);
+    assert!(matches!(world.step, Step::Login { .. }), "{:?}", world.step);
+    world.logged_in(3600, true);
+    assert!(matches!(world.proceed(), Step::Renew { .. }));
+}
+
+#[test]
+fn a_token_that_an_earlier_process_left_is_kept_while_vault_is_away() {
+    for ends in [Some(1800), None] {
+        let mut world = World::resumed(ends);
+        let mut looks = 0;
+        while world.at() < 900.0 {
+            let step = world.proceed();
+            assert!(matches!(step, Step::LookUp { .. }), "{step:?}");
+            world.fails(AWAY);
+            looks += 1;
+        }
+        assert!((4..60).contains(&looks), "{looks}");
+        world.looked_up(1000, true);
+        assert!(matches!(world.proceed(), Step::Renew { .. }));
+    }
+    // Nothing came of it: a login is tried before the token ends.
+    let mut world = World::resumed(Some(600));
+    while !matches!(world.proceed(), Step::Login { .. }) {
+        world.fails(AWAY);
+    }
+    assert!((500.0..600.0).contains(&world.at()), "{}", world.at());
+}
+
+#[test]
+fn a_failing_look_never_ends_an_agent_that_gives_up_on_failed_logins() {
+    let now = Instant::now();
+    let backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(5));
+    let (mut machine, _) = Machine::resume(true, backoff, SEED, None, now);
+    let step = machine.apply(Event::LookUpFailed(AWAY), now);
+    assert!(matches!(step, Step::Wait { .. }), "{step:?}");
+    let step = machine.apply(Event::LookUpFailed(Failure::Refused), now + FLOOR);
+    assert!(
+        matches!(step, Step::Login { .. } | Step::Wait { .. }),
+        "{step:?}"
+    );
 }
 
 #[test]

@@ -6,6 +6,8 @@ use crate::cache::key::Parts;
 use crate::cache::lease::{Outcome, Renewal};
 use crate::cache::revocation::Revoked;
 
+mod saved;
+
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
 

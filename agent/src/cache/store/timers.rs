@@ -22,6 +22,7 @@ impl Store {
         let Some(parent) = self.parents.get_mut(&token) else {
             return;
         };
+        self.revision += u64::from(parent.ends != ends);
         if let Some(before) = std::mem::replace(&mut parent.ends, ends) {
             self.timers.remove(&(before, Timer::Token(token)));
         }
@@ -62,6 +63,7 @@ impl Store {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
+        self.revision += 1;
         match outcome {
             Outcome::Renewed(lasts) => {
                 let before = entry.ends;

@@ -73,9 +73,10 @@ impl Store {
 
     /// Ends everything.
     pub(crate) fn clear(&mut self) {
-        let newest = self.newest;
+        let (newest, revision) = (self.newest, self.revision);
         *self = Self::new(self.bounds);
         self.newest = newest;
+        self.revision = revision + 1;
     }
 
     fn end_where(&mut self, ends: impl Fn(&Entry) -> bool) {
@@ -134,6 +135,7 @@ impl Store {
     fn remove(&mut self, id: Id) -> Option<TokenId> {
         self.drop_answer(id);
         let entry = self.entries.remove(&id)?;
+        self.revision += 1;
         if let Some(due) = entry.due {
             self.timers.remove(&(due, Timer::Entry(id)));
         }
@@ -163,10 +165,15 @@ impl Store {
         };
         parent.made.remove(&child);
         if parent.made.is_empty() {
-            if let Some(ends) = parent.ends {
-                self.timers.remove(&(ends, Timer::Token(maker)));
-            }
-            self.parents.remove(&maker);
+            self.forget_parent(maker);
+        }
+    }
+
+    /// Forgets a token that made nothing which is still there.
+    pub(super) fn forget_parent(&mut self, maker: TokenId) {
+        let parent = self.parents.remove(&maker);
+        if let Some(ends) = parent.and_then(|parent| parent.ends) {
+            self.timers.remove(&(ends, Timer::Token(maker)));
         }
     }
 }

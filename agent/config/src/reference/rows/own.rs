@@ -1,7 +1,7 @@
-//! `cache`, `api_proxy`, `limits`, `admin`.
+//! `cache`, `api_proxy`, `limits`, `admin`, `resume`.
 
-use crate::peer::Kind::{Admin, ApiProxy, Cache, Limits};
-use crate::reference::Takes::{Attach, Count, HostPort, Path, Size};
+use crate::peer::Kind::{Admin, ApiProxy, Cache, Limits, Persist, Resume};
+use crate::reference::Takes::{Attach, Block, Count, HostPort, Path, Size, Type};
 use crate::reference::{Row, row};
 
 const MOST: u64 = u32::MAX as u64;
@@ -18,10 +18,16 @@ pub(super) const ROWS: &[Row] = &[
     row(Cache, "max_bytes", Size, "67108864",
         "kept answers together; bodies that are being read may take as much again").keyside(),
     row(Cache, "max_body", Size, "4096", "the largest body that is kept; not more than `max_bytes`").keyside(),
+    row(Cache, "persist", Block(Persist), "{}", "how Vault Agent says what `resume` says").otherwise("see `resume`"),
+    row(Persist, "type", Type, "", "`kubernetes`").required(),
+    row(Persist, "path", Path, "\"/persist\"", "`resume.path`").shown("/resume/path").required(),
     row(Limits, "requests_per_second", Count(1, MOST), "3", "sustained").keyside().variable("RATE_LIMIT"),
     row(Limits, "burst", Count(1, MOST), "7", "at once, after a quiet time").keyside().variable("RATE_LIMIT"),
     row(Admin, "socket", Path, "\"/admin.sock\"",
         "the Unix socket, mode 0600, of the verbs `probe`, `status` and `cache-clear`").keyside(),
     row(Admin, "address", HostPort, "\"127.0.0.1:9102\"", "probes and metrics over HTTP as well").keyside()
         .otherwise("not"),
+    row(Resume, "path", Path, "\"/run/agent\"", "a folder in memory, where the file `resume` is").keyside(),
+    row(Resume, "max_bytes", Size, "65536",
+        "what that file may hold; while it is being replaced it is there twice").keyside(),
 ];

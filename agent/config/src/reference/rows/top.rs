@@ -17,6 +17,8 @@ pub(super) const ROWS: &[Row] = &[
     row(Top, "limits", Block(Kind::Limits), "{}", "the ceiling on what the agent sends by itself").keyside(),
     row(Top, "admin", Block(Kind::Admin), "{}", "probes, status, metrics").keyside()
         .otherwise("there is no admin socket"),
+    row(Top, "resume", Block(Kind::Resume), "{}", "what the next process goes on with").keyside()
+        .otherwise("it starts anew"),
     row(Top, "log_level", OneOf(&["trace", "debug", "info", "warn", "error"]), "\"debug\"",
         "what is told; `notice`, `warning` and `err` are known too").variable("LOG_LEVEL").flag("log-level"),
     row(Top, "log_format", OneOf(&["standard", "json"]), "\"json\"",
