@@ -28,6 +28,7 @@ mod sink;
 mod socket;
 mod token;
 mod vault;
+mod web;
 
 /// A mistake in the arguments or in the configuration: `EX_USAGE` of sysexits(3).
 const USAGE: u8 = 64;

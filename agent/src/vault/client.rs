@@ -327,7 +327,8 @@ impl Client {
     }
 }
 
-fn pool(vault: &Vault) -> Result<Pool, Error> {
+/// A pool of connections: to Vault; or, as its address says nothing but whether TLS is spoken, to anybody.
+pub(crate) fn pool(vault: &Vault) -> Result<Pool, Error> {
     match &vault.address {
         Address::Tcp { tls: true, .. } => encrypted(vault),
         Address::Tcp { tls: false, .. } => plain(Dial::tcp()),
