@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -67,15 +69,35 @@ impl Call<'_> {
             .filter_map(|body| body.0.as_object())
             .flatten();
         let values = fields
+            .clone()
             .filter(|(name, _)| !matches!(name.as_str(), "name" | "role"))
             .filter_map(|(_, value)| value.as_str());
-        for secret in values.chain(self.token.map(Token::expose)) {
+        let inside = fields.clone().flat_map(|(name, value)| inside(name, value));
+        let inside: Vec<_> = inside.collect();
+        let inside = inside.iter().map(|secret| secret.as_str());
+        for secret in inside.chain(values).chain(self.token.map(Token::expose)) {
             if !secret.is_empty() && text.contains(secret) {
                 text = text.replace(secret, "(redacted)");
             }
         }
         text
     }
+}
+
+/// What is secret in a signed request that Vault is to send on, which is encoded: a cloud that refuses it may repeat
+/// all that it was sent, and Vault that. Session tokens and signatures are long; what a person may want to see, such as
+/// a host, is short or has dots and blanks. In a query they are escaped, and the repetition escapes them once more.
+fn inside(name: &str, value: &Value) -> Vec<Zeroizing<String>> {
+    const LONG: usize = 28;
+    let signed = name.ends_with("_request_headers") || name == "identity_request_url";
+    let encoded = value.as_str().filter(|_| signed);
+    let decoded = encoded.and_then(|encoded| STANDARD.decode(encoded).ok());
+    let decoded = Zeroizing::new(decoded.unwrap_or_default());
+    let text = std::str::from_utf8(&decoded).unwrap_or_default();
+    let parts = text.split(['"', '&', '=', '?', ',']);
+    let secrets = parts.filter(|part| part.len() >= LONG && !part.contains(['.', ' ']));
+    let forms = secrets.flat_map(|secret| [secret.to_owned(), secret.replace('%', "%25")]);
+    forms.map(Zeroizing::new).collect()
 }
 
 /// An answer of Vault, as far as the agent's own requests need it; all empty where it had no body.
@@ -280,5 +302,44 @@ mod tests {
             "role app: (redacted) by (redacted) is bad"
         );
         assert!(!format!("{call:?}").contains("eyJ"), "{call:?}");
+    }
+
+    /// What STS says of a wrong signature holds all that was signed, the session token too.
+    #[test]
+    fn what_is_inside_a_signed_request_does_not_survive_in_a_message() {
+        let token = "IQoJb3JpZ2luX2VjEJr/EXAMPLE//token+with/slashes==";
+        let signature = "5c3aae11393bc39cf0e02fdcf6a01a9b563609e2e5885355283a77bfd7f58c1d";
+        let headers = serde_json::json!({
+            "Host": ["sts.ap-northeast-1.amazonaws.com"],
+            "X-Amz-Security-Token": [token],
+            "Authorization": [format!("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260102/us-east-1/sts/aws4_request, \
+                                       SignedHeaders=host;x-amz-security-token, Signature={signature}")],
+        });
+        let query = "Action=GetCallerIdentity&SecurityToken=CAISnQJ1q6Ft5B2y%2FSyTaLoZ%2Bexample%3D&Signature=x";
+        let url = format!("https://sts.cn-hangzhou.aliyuncs.com/?{query}");
+        let call = Call {
+            method: Method::POST,
+            path: "auth/aws/login",
+            namespace: None,
+            wrap_ttl: None,
+            token: None,
+            body: Some(Body(serde_json::json!({
+                "role": "app",
+                "iam_request_headers": STANDARD.encode(headers.to_string()),
+                "identity_request_url": STANDARD.encode(&url),
+            }))),
+        };
+        let said = format!(
+            "POST to sts.ap-northeast-1.amazonaws.com by app: SignatureDoesNotMatch: x-amz-security-token:{token} \
+             {signature}; {query}; SecurityToken%3DCAISnQJ1q6Ft5B2y%252FSyTaLoZ%252Bexample%253D"
+        );
+        let told = call.redact(said);
+        assert!(
+            told.starts_with("POST to sts.ap-northeast-1.amazonaws.com by app: Sig"),
+            "{told}"
+        );
+        for secret in ["IQoJ", "slashes", "5c3aae", "CAISnQ", "SyTaLoZ"] {
+            assert!(!told.contains(secret), "{told}");
+        }
     }
 }
