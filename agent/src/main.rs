@@ -20,6 +20,7 @@ mod admin;
 mod app;
 mod auth;
 mod cache;
+mod clock;
 mod connection;
 mod proxy;
 mod resume;
@@ -109,7 +110,7 @@ fn check(place: &Place) -> ExitCode {
             for note in &loaded.notes {
                 complain(note);
             }
-            say(&loaded.config.to_json())
+            say(&loaded.config.to_json_without_secrets())
         }
         Err(error) => refuse(&error),
     }

@@ -133,3 +133,6 @@ pub(crate) fn target(uri: &Uri) -> String {
     let host = host.rsplit('@').next().unwrap_or_default();
     format!("{scheme}://{host}{}", uri.path())
 }
+
+#[cfg(test)]
+pub(crate) mod fake;

@@ -1,5 +1,6 @@
 //! Black-box tests: the real agent against a real OpenBao server, over real sockets.
 
+mod access_keys;
 mod admin;
 mod approle;
 mod auto_auth;

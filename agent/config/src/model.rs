@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub mod access_key;
 pub mod auto_auth;
 pub mod listener;
 pub mod vault;

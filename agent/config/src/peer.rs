@@ -15,6 +15,8 @@ pub(crate) enum Kind {
     TokenFile,
     Cert,
     Password,
+    AliCloud,
+    Aws,
     Sink,
     FileSink,
     SocketSink,
@@ -46,6 +48,8 @@ const LATER: &str = "a key of later versions of Keyside";
 const IDLE: &str = "Vault Agent and OpenBao read it for their servers only";
 const RETRY: &str = "an error of the server passes to the client at once, and what the agent sends by itself \
                      is retried without end, with backoff";
+const KEYS: &str =
+    "a key is looked for at every login, and a token of Vault's does not end with it";
 const TEMPLATES: &str = "this version renders no templates";
 const STANDARD_ERROR: &str =
     "the log goes to standard error alone, where whoever runs the agent collects it";
@@ -70,6 +74,9 @@ pub(crate) const NO_EFFECT: &[(Kind, &str, &str)] = &[
     (Kind::Persist, "exit_on_err", "a file that cannot be used costs a login, and ends no agent"),
     (Kind::Persist, "keep_after_import", "the file is kept, and kept up to date"),
     (Kind::Persist, "service_account_token_file", "the file is protected by its mode, not by a key beside it"),
+    (Kind::AliCloud, "credential_poll_interval", KEYS),
+    (Kind::Aws, "credential_poll_interval", KEYS),
+    (Kind::Aws, "nonce", "only the type ec2 has one"),
     (Kind::Listener, "http_idle_timeout", IDLE),
     (Kind::Listener, "http_read_header_timeout", IDLE),
     (Kind::Listener, "http_read_timeout", IDLE),
@@ -104,6 +111,10 @@ pub(crate) const UNSUPPORTED: &[(Kind, &str, &[&str])] = &[
     (Kind::AutoAuth, BOTH, &["enable_reauth_on_new_credentials"]),
     (Kind::Method, BOTH, &["wrap_ttl"]),
     (Kind::Kubernetes, VAULT, &["service_account"]),
+    (Kind::AliCloud, VAULT, &[
+        "private_key", "public_key_id", "role_arn", "role_session_expiration", "role_session_name",
+        "session_expiration",
+    ]),
     (Kind::Cache, VAULT, &[
         "cache_static_secrets", "disable_caching_dynamic_secrets", "enforce_consistency",
         "static_secret_token_capability_refresh_behavior", "static_secret_token_capability_refresh_interval",

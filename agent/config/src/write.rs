@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use crate::model::access_key::{AccessKey, AliCloud, Aws, Secret};
 use crate::model::auto_auth::{Aad, AutoAuth, FileSink, Login, Method, Password, Sink, SocketSink};
 use crate::model::listener::{Bind, Listener, Role};
 use crate::model::vault::{Address, SingleUse, Vault};
@@ -23,6 +24,21 @@ impl Config {
     #[must_use]
     pub fn to_json(&self) -> String {
         config(self).to_string()
+    }
+
+    /// The same as [`Config::to_json`], with a placeholder for each secret, to be shown.
+    #[must_use]
+    pub fn to_json_without_secrets(&self) -> String {
+        let mut shown = self.clone();
+        if let Some(auto_auth) = &mut shown.auto_auth
+            && let Login::AliCloud(AliCloud { key: Some(key), .. })
+            | Login::Aws(Aws { key: Some(key), .. }) = &mut auto_auth.method.login
+        {
+            for secret in key.token.iter_mut().chain([&mut key.secret]) {
+                *secret = Secret("(not shown)".to_owned());
+            }
+        }
+        shown.to_json()
     }
 
     /// The same as [`Config::to_json`], in lines and indented, for people.
@@ -166,7 +182,43 @@ fn login(login: &Login) -> (&'static str, Value) {
         }
         Login::Userpass(of) => ("userpass", password(of)),
         Login::Ldap(of) => ("ldap", password(of)),
+        Login::AliCloud(of) => ("alicloud", alicloud(of)),
+        Login::Aws(of) => ("aws", aws(of)),
     }
+}
+
+fn alicloud(of: &AliCloud) -> Value {
+    let [id, secret, token] = access_key(of.key.as_ref());
+    object([
+        ("access_key", id),
+        ("access_token", token),
+        ("region", text(Some(&of.region))),
+        ("role", text(Some(&of.role))),
+        ("role_name", text(of.role_name.as_ref())),
+        ("secret_key", secret),
+    ])
+}
+
+fn aws(of: &Aws) -> Value {
+    let [id, secret, token] = access_key(of.key.as_ref());
+    object([
+        ("access_key", id),
+        ("header_value", text(of.header_value.as_ref())),
+        ("region", text(Some(&of.region))),
+        ("role", text(Some(&of.role))),
+        ("secret_key", secret),
+        ("session_token", token),
+        ("type", Some("iam".into())),
+    ])
+}
+
+fn access_key(key: Option<&AccessKey>) -> [Option<Value>; 3] {
+    let token = key.and_then(|key| key.token.as_ref());
+    [
+        text(key.map(|key| &key.id)),
+        text(key.map(|key| &key.secret.0)),
+        text(token.map(|token| &token.0)),
+    ]
 }
 
 fn password(password: &Password) -> Value {

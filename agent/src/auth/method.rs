@@ -13,9 +13,13 @@ use super::ask::Asker;
 use crate::token::Token;
 use crate::vault::client::Client;
 use crate::vault::{self, wire};
+use access_key::Environment;
 use remembered::Removal;
 
+mod access_key;
+mod alicloud;
 mod approle;
+mod aws;
 mod cert;
 mod jwt;
 mod kubernetes;
@@ -30,6 +34,8 @@ pub(super) enum Method {
     TokenFile(token_file::TokenFile),
     Cert(cert::Cert),
     Password(password::Password),
+    AliCloud(Box<alicloud::AliCloud>),
+    Aws(Box<aws::Aws>),
 }
 
 /// What to ask Vault for a token with.
@@ -70,6 +76,12 @@ pub(crate) enum Error {
     },
     #[error("there was no secret id behind the wrapping token in {path}")]
     NoSecretId { path: PathBuf },
+    #[error("find an access key of {cloud}")]
+    AccessKey {
+        cloud: &'static str,
+        #[source]
+        source: Box<access_key::Error>,
+    },
     #[error("use the client certificate")]
     Certificate {
         #[source]
@@ -141,6 +153,14 @@ impl Method {
             )),
             Login::Userpass(of) => Self::Password(password::Password::new("userpass", of)),
             Login::Ldap(of) => Self::Password(password::Password::new("ldap", of)),
+            Login::AliCloud(of) => {
+                let environment = Environment::of_the_process();
+                Self::AliCloud(Box::new(alicloud::AliCloud::new(of, environment)))
+            }
+            Login::Aws(of) => {
+                let environment = Environment::of_the_process();
+                Self::Aws(Box::new(aws::Aws::new(of, environment)))
+            }
         }
     }
 
@@ -152,6 +172,8 @@ impl Method {
             Self::TokenFile(_) => "token_file",
             Self::Cert(_) => "cert",
             Self::Password(method) => method.kind,
+            Self::AliCloud(_) => "alicloud",
+            Self::Aws(_) => "aws",
         }
     }
 
@@ -160,9 +182,12 @@ impl Method {
         match self {
             Self::TokenFile(_) => "auth/token/lookup-self".to_owned(),
             Self::Password(method) => method.path(mount),
-            Self::Kubernetes(_) | Self::Jwt(_) | Self::AppRole(_) | Self::Cert(_) => {
-                format!("{mount}/login")
-            }
+            Self::Kubernetes(_)
+            | Self::Jwt(_)
+            | Self::AppRole(_)
+            | Self::Cert(_)
+            | Self::AliCloud(_)
+            | Self::Aws(_) => format!("{mount}/login"),
         }
     }
 
@@ -175,6 +200,8 @@ impl Method {
             Self::TokenFile(method) => method.attempt(),
             Self::Cert(method) => method.credential(&vault.client).map(Attempt::LogIn),
             Self::Password(method) => method.credential().map(Attempt::LogIn),
+            Self::AliCloud(method) => method.credential().await.map(Attempt::LogIn),
+            Self::Aws(method) => method.credential().await.map(Attempt::LogIn),
         }
     }
 
@@ -184,7 +211,11 @@ impl Method {
             Self::Jwt(method) => method.token.accepted(),
             Self::AppRole(method) => method.accepted(),
             Self::Password(method) => method.file.accepted(),
-            Self::Kubernetes(_) | Self::TokenFile(_) | Self::Cert(_) => {}
+            Self::Kubernetes(_)
+            | Self::TokenFile(_)
+            | Self::Cert(_)
+            | Self::AliCloud(_)
+            | Self::Aws(_) => {}
         }
     }
 

@@ -78,6 +78,16 @@ impl Action {
         }
     }
 
+    /// An answer with status 200 and this body.
+    #[must_use]
+    pub fn ok(body: impl Into<Bytes>) -> Self {
+        Self::Answer {
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            body: body.into(),
+        }
+    }
+
     /// As [`Action::fail`], with one more header.
     #[must_use]
     pub fn fail_with(status: StatusCode, name: http::HeaderName, value: &'static str) -> Self {
@@ -135,8 +145,8 @@ impl Tap {
         });
         let listener = background::block_on(TcpListener::bind("127.0.0.1:0"))??;
         let address = format!("https://{}", listener.local_addr()?);
-        let server =
-            background::spawn(accept(listener, acceptor, Arc::clone(&shared)))?.abort_handle();
+        let accepting = accept(listener, Some(acceptor), Arc::clone(&shared));
+        let server = background::spawn(accepting)?.abort_handle();
         Ok(Self {
             shared,
             address,
@@ -146,7 +156,31 @@ impl Tap {
         })
     }
 
-    /// `https://127.0.0.1:port`.
+    /// A service that is played, on plain HTTP: there is nobody behind it, so the rule has to answer everything.
+    ///
+    /// # Errors
+    /// When no port can be bound.
+    pub fn played(rule: impl Fn(&Recorded) -> Action + Send + 'static) -> anyhow::Result<Self> {
+        let listener = background::block_on(TcpListener::bind("127.0.0.1:0"))??;
+        let address = format!("http://{}", listener.local_addr()?);
+        let shared = Arc::new(Shared {
+            upstream: web::Client::unix("/nobody"),
+            recorded: Mutex::default(),
+            rule: Mutex::new(Box::new(rule)),
+            released: watch::Sender::new(0),
+        });
+        let accepting = accept(listener, None, Arc::clone(&shared));
+        let server = background::spawn(accepting)?.abort_handle();
+        Ok(Self {
+            shared,
+            address,
+            ca: String::new(),
+            ca_path: std::path::PathBuf::new(),
+            server,
+        })
+    }
+
+    /// `https://127.0.0.1:port`, or `http://127.0.0.1:port` where it is played.
     #[must_use]
     pub fn address(&self) -> String {
         self.address.clone()
@@ -235,7 +269,7 @@ impl Drop for Tap {
     }
 }
 
-async fn accept(listener: TcpListener, acceptor: TlsAcceptor, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, shared: Arc<Shared>) {
     // Dropped with this task, and all connections with it.
     let mut connections = JoinSet::new();
     loop {
@@ -251,8 +285,11 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, shared: Arc<Shared
     }
 }
 
-async fn serve(stream: TcpStream, acceptor: TlsAcceptor, shared: Arc<Shared>) {
+async fn serve(stream: TcpStream, acceptor: Option<TlsAcceptor>, shared: Arc<Shared>) {
     drop(stream.set_nodelay(true));
+    let Some(acceptor) = acceptor else {
+        return over(stream, shared).await;
+    };
     if let Ok(stream) = acceptor.accept(stream).await {
         over(stream, shared).await;
     }

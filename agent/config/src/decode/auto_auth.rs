@@ -12,7 +12,9 @@ use crate::report::Report;
 use crate::scalar;
 
 pub(crate) const METHODS: &[&str] = &[
+    "alicloud",
     "approle",
+    "aws",
     "cert",
     "jwt",
     "kubernetes",

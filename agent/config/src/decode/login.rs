@@ -7,6 +7,8 @@ use crate::model::vault::ClientCertificate;
 use crate::peer::Kind;
 use crate::report::{Found, Report};
 
+mod access_key;
+
 /// The kind of block that a method's `config` is.
 pub(crate) fn kind_of(method: &str) -> Kind {
     match method {
@@ -15,6 +17,8 @@ pub(crate) fn kind_of(method: &str) -> Kind {
         "token_file" => Kind::TokenFile,
         "cert" => Kind::Cert,
         "userpass" | "ldap" => Kind::Password,
+        "alicloud" => Kind::AliCloud,
+        "aws" => Kind::Aws,
         _ => Kind::AppRole,
     }
 }
@@ -37,6 +41,8 @@ pub(super) fn login(report: &mut Report, method: &mut Block<'_>, kind: &str) -> 
                 Login::Userpass
             })
         }
+        Kind::AliCloud => access_key::alicloud(report, &mut config).map(Login::AliCloud),
+        Kind::Aws => access_key::aws(report, &mut config).map(Login::Aws),
         _ => app_role(report, &mut config),
     };
     config.finish(report);

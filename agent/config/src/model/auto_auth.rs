@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Mode;
+use super::access_key::{AliCloud, Aws};
 use super::vault::ClientCertificate;
 
 /// The `auto_auth` block.
@@ -85,6 +86,10 @@ pub enum Login {
     Userpass(Password),
     /// `ldap`: a name and a password of a directory.
     Ldap(Password),
+    /// `alicloud`: a key of Alibaba Cloud.
+    AliCloud(AliCloud),
+    /// `aws`: a key of AWS; the type `iam`.
+    Aws(Aws),
 }
 
 /// Who logs in, and where the password is.

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::load::{Flags, load};
+use crate::model::access_key::{AccessKey, AliCloud, Aws, Secret};
 use crate::model::auto_auth::{
     Aad, AutoAuth, Encryption, FileSink, Login, Method, Password, Sink, SocketSink,
 };
@@ -96,6 +97,29 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn access_key()(id in "[A-Za-z0-9._-]{1,8}", secret in text(), token in of(text())) -> AccessKey {
+        AccessKey { id, secret: Secret(secret), token: token.map(Secret) }
+    }
+}
+
+prop_compose! {
+    fn aws()(
+        role in text(), region in "[a-z][a-z0-9-]{0,8}[a-z0-9]", header_value in of("[!-~]([ -~]{0,8}[!-~])?"),
+        key in of(access_key()),
+    ) -> Aws {
+        Aws { role, region, header_value, key }
+    }
+}
+
+prop_compose! {
+    fn alicloud()(
+        role in text(), region in "[a-z][a-z0-9-]{0,8}[a-z0-9]", role_name in of(text()), key in of(access_key()),
+    ) -> AliCloud {
+        AliCloud { role, region, key, role_name }
+    }
+}
+
 fn login() -> impl Strategy<Value = Login> {
     let kubernetes = (text(), path("token"));
     let jwt = (text(), path("jwt"), any::<bool>(), any::<bool>());
@@ -119,6 +143,8 @@ fn login() -> impl Strategy<Value = Login> {
         path("token").prop_map(|path| Login::TokenFile { path }),
         password().prop_map(Login::Userpass),
         password().prop_map(Login::Ldap),
+        alicloud().prop_map(Login::AliCloud),
+        aws().prop_map(Login::Aws),
         cert.prop_map(|(name, ca_cert, pair, reload)| Login::Cert {
             name,
             ca_cert,
@@ -332,4 +358,50 @@ fn the_text_is_what_a_pod_shows() {
     );
     assert_eq!(config.to_json(), expected);
     assert_eq!(read_back(expected), Ok(config));
+}
+
+#[test]
+fn what_is_shown_has_no_secret() {
+    let key = AccessKey {
+        id: "AKID".to_owned(),
+        secret: Secret("hidden-secret".to_owned()),
+        token: Some(Secret("hidden-token".to_owned())),
+    };
+    let (role, region) = ("app".to_owned(), "cn-hangzhou".to_owned());
+    for login in [
+        Login::Aws(Aws {
+            role: role.clone(),
+            region: region.clone(),
+            header_value: None,
+            key: Some(key.clone()),
+        }),
+        Login::AliCloud(AliCloud {
+            role,
+            region,
+            key: Some(key),
+            role_name: None,
+        }),
+    ] {
+        let method = Method {
+            mount_path: "auth/m".to_owned(),
+            namespace: None,
+            min_backoff: Duration::from_secs(1),
+            max_backoff: Duration::from_secs(2),
+            exit_on_err: false,
+            login,
+        };
+        let sinks = Vec::new();
+        let config = Config {
+            auto_auth: Some(AutoAuth { method, sinks }),
+            ..Config::default()
+        };
+        for shown in [config.to_json_without_secrets(), format!("{config:?}")] {
+            assert!(
+                !shown.contains("hidden") && shown.contains("AKID"),
+                "{shown}"
+            );
+        }
+        assert!(config.to_json().contains("hidden-secret"));
+        assert!(config.to_json().contains("hidden-token"));
+    }
 }

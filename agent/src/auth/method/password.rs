@@ -38,8 +38,8 @@ impl Password {
     }
 }
 
-/// One segment of a path: all but the unreserved characters of RFC 3986 by their code.
-fn escaped(name: &str) -> String {
+/// One segment of a path, or one value of a query: all but the unreserved characters of RFC 3986 by their code.
+pub(super) fn escaped(name: &str) -> String {
     let mut path = String::new();
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

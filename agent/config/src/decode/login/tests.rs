@@ -1,6 +1,7 @@
 //! What each method's parameters come to, and which of them a message names.
 
 use crate::load::{Flags, load_with_notes};
+use crate::model::access_key::{AccessKey, AliCloud, Aws, Secret};
 use crate::model::auto_auth::{Login, Method, Password};
 use crate::model::vault::ClientCertificate;
 use crate::source::{Source, Syntax};
@@ -225,5 +226,172 @@ fn approle_takes_the_files_of_two_ids_and_where_the_second_was_wrapped() {
         &[
             "secret_id_response_wraping_path: is not known; did you mean `secret_id_response_wrapping_path`?",
         ],
+    );
+}
+
+fn access_key(id: &str, secret: &str, token: Option<&str>) -> AccessKey {
+    AccessKey {
+        id: id.to_owned(),
+        secret: Secret(secret.to_owned()),
+        token: token.map(|token| Secret(token.to_owned())),
+    }
+}
+
+#[test]
+fn aws_takes_a_role_and_looks_for_a_key_where_none_is_written() {
+    let least = r#""aws" { config { type = "iam" role = "app" } }"#;
+    let all = r#""aws" { mount_path = "auth/aws-1/" config {
+        type = "iam" role = "app" region = "us-gov-west-1" header_value = "vault.example"
+        access_key = "AKID" secret_key = "s+/=" session_token = "t" } }"#;
+    let aws = Aws {
+        role: "app".to_owned(),
+        region: "us-east-1".to_owned(),
+        header_value: None,
+        key: None,
+    };
+    check(least, "auth/aws", &Login::Aws(aws.clone()));
+    let aws = Aws {
+        region: "us-gov-west-1".to_owned(),
+        header_value: Some("vault.example".to_owned()),
+        key: Some(access_key("AKID", "s+/=", Some("t"))),
+        ..aws
+    };
+    check(all, "auth/aws-1", &Login::Aws(aws));
+}
+
+#[test]
+fn what_is_wrong_with_aws_is_told_by_key() {
+    let check = |config: &str, expected: &[&str]| {
+        check_mistakes(
+            "aws",
+            &format!("type = \"iam\" role = \"app\" {config}"),
+            expected,
+        );
+    };
+    check_mistakes("aws", "", &["type: is missing", "role: is missing"]);
+    check_mistakes(
+        "aws",
+        r#"type = "ec2" role = """#,
+        &[
+            "type: `ec2` is not supported: it trusts whoever logs in first with an instance's public document, and \
+             hangs on a nonce that a restart forgets; write \"iam\", which signs with the key of the instance's role",
+            "role: must not be empty",
+        ],
+    );
+    check_mistakes(
+        "aws",
+        r#"type = "sts" role = "app""#,
+        &["type: `sts` is not a type of the aws method; write \"iam\""],
+    );
+    check(
+        r#"access_key = "AKID""#,
+        &["access_key: is of no use without `secret_key`; write both or neither"],
+    );
+    check(
+        r#"secret_key = "s" session_token = "t""#,
+        &["secret_key: is of no use without `access_key`; write both or neither"],
+    );
+    check(
+        r#"session_token = "t""#,
+        &["session_token: is of no use without `access_key`; write both or neither"],
+    );
+    check(
+        r#"access_key = "AK/ID," secret_key = "s""#,
+        &["access_key: is not the id of a key: it holds other characters than letters and digits"],
+    );
+    for region in [
+        "eu central 1",
+        "EU-CENTRAL-1",
+        "eu.example.com/",
+        "-eu",
+        "eu-",
+    ] {
+        check(
+            &format!("region = \"{region}\""),
+            &[&format!(
+                "region: `{region}` is not the name of a region; write one as in \"eu-central-1\""
+            )],
+        );
+    }
+    check(
+        r#"header_value = "zoë""#,
+        &["header_value: must be of printable ASCII characters: it is a header's value"],
+    );
+    check(
+        r#"acces_key = "AKID" credentials = "x""#,
+        &[
+            "acces_key: is not known; did you mean `access_key`?",
+            "credentials: is not known",
+        ],
+    );
+}
+
+#[test]
+fn aws_notes_what_has_no_effect() {
+    let (_, notes) = read(
+        r#""aws" { config { type = "iam" role = "app" credential_poll_interval = 60 nonce = "n" } }"#,
+    )
+    .expect("a good configuration");
+    assert_eq!(
+        notes,
+        [
+            "auto_auth.method.config.credential_poll_interval",
+            "auto_auth.method.config.nonce"
+        ]
+    );
+}
+
+#[test]
+fn alicloud_takes_a_role_and_a_region_and_looks_for_a_key_where_none_is_written() {
+    let alicloud = AliCloud {
+        role: "app".to_owned(),
+        region: "cn-hangzhou".to_owned(),
+        key: None,
+        role_name: None,
+    };
+    check(
+        r#""alicloud" { config { role = "app" region = "cn-hangzhou" } }"#,
+        "auth/alicloud",
+        &Login::AliCloud(alicloud.clone()),
+    );
+    let alicloud = AliCloud {
+        key: Some(access_key("LTAI", "s", Some("t"))),
+        role_name: Some("vm".to_owned()),
+        ..alicloud
+    };
+    for secret in ["secret_key", "access_secret"] {
+        let method = format!(
+            r#""alicloud" {{ config {{ role = "app" region = "cn-hangzhou" access_key = "LTAI" {secret} = "s"
+                                      access_token = "t" role_name = "vm" }} }}"#
+        );
+        check(&method, "auth/alicloud", &Login::AliCloud(alicloud.clone()));
+    }
+}
+
+#[test]
+fn what_is_wrong_with_alicloud_is_told_by_key() {
+    check_mistakes("alicloud", "", &["role: is missing", "region: is missing"]);
+    let check = |config: &str, expected: &[&str]| {
+        check_mistakes("alicloud", &format!("role = \"app\" {config}"), expected);
+    };
+    check(
+        r#"region = "cn hangzhou""#,
+        &["region: `cn hangzhou` is not the name of a region; write one as in \"eu-central-1\""],
+    );
+    check(
+        r#"region = "cn-hangzhou" access_secret = "s""#,
+        &["access_secret: is of no use without `access_key`; write both or neither"],
+    );
+    check(
+        r#"region = "cn-hangzhou" access_key = "LTAI" access_token = "t""#,
+        &["access_key: is of no use without `secret_key`; write both or neither"],
+    );
+    check(
+        r#"region = "cn-hangzhou" access_key = "LTAI" secret_key = "s" access_secret = "s""#,
+        &["access_secret: is another name of `secret_key`; write one of them"],
+    );
+    check(
+        r#"region = "cn-hangzhou" role_arn = "acs:ram::1:role/r""#,
+        &["role_arn: is Vault Agent's; this version of keyside-agent does not support it"],
     );
 }

@@ -22,4 +22,13 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 /// `token_file` logs in nowhere.
-const MOUNTED: &[&str] = &["approle", "cert", "jwt", "kubernetes", "ldap", "userpass"];
+const MOUNTED: &[&str] = &[
+    "alicloud",
+    "approle",
+    "aws",
+    "cert",
+    "jwt",
+    "kubernetes",
+    "ldap",
+    "userpass",
+];

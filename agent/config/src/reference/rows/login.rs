@@ -1,7 +1,7 @@
 //! `config` of each method.
 
-use crate::peer::Kind::{AppRole, Cert, Jwt, Kubernetes, Password, TokenFile};
-use crate::reference::Takes::{Flag, Path, Text};
+use crate::peer::Kind::{AliCloud, AppRole, Aws, Cert, Jwt, Kubernetes, Password, TokenFile};
+use crate::reference::Takes::{Flag, OneOf, Path, Text};
 use crate::reference::{Row, row};
 
 #[rustfmt::skip]
@@ -30,6 +30,29 @@ pub(super) const ROWS: &[Row] = &[
         .vault_agent().required(),
     row(Password, "remove_password_after_reading", Flag, "false", GONE).vault_agent(),
     row(Password, "remove_password_follows_symlinks", Flag, "true", FOLLOWS).vault_agent(),
+    row(AliCloud, "role", Text, "\"web\"", "the role to log in with").vault_agent().required(),
+    row(AliCloud, "region", Text, "\"cn-hangzhou\"", "whose Security Token Service is to say who logs in")
+        .vault_agent().required(),
+    row(AliCloud, "access_key", Text, "\"LTAI\"", "a key's id").otherwise("looked for").vault_agent()
+        .with(&["secret_key"]),
+    row(AliCloud, "secret_key", Text, "\"secret\"", "its secret").otherwise("looked for").vault_agent()
+        .with(&["access_key"]),
+    row(AliCloud, "access_secret", Text, "\"secret\"", "another name of `secret_key`").otherwise("nothing").vault_agent()
+        .with(&["access_key"]).shown("/auto_auth/method/config/secret_key"),
+    row(AliCloud, "access_token", Text, "\"token\"", "what belongs to a temporary key").otherwise("none").vault_agent()
+        .with(&["access_key", "secret_key"]),
+    row(AliCloud, "role_name", Text, "\"web\"", "the instance's RAM role").otherwise("asked for").vault_agent(),
+    row(Aws, "type", OneOf(&["iam"]), "\"iam\"", "Vault's other type, `ec2`, is refused").vault_agent().required(),
+    row(Aws, "role", Text, "\"web\"", "the role to log in with").vault_agent().required(),
+    row(Aws, "region", Text, "\"eu-central-1\"",
+        "whose Security Token Service is to say who logs in: that of the `sts_endpoint` in Vault; `us-east-1` is the global one")
+        .vault_agent(),
+    row(Aws, "header_value", Text, "\"vault.example\"", "what Vault wants in `X-Vault-AWS-IAM-Server-ID`")
+        .otherwise("none").vault_agent(),
+    row(Aws, "access_key", Text, "\"AKIA\"", "a key's id").otherwise("looked for").vault_agent().with(&["secret_key"]),
+    row(Aws, "secret_key", Text, "\"secret\"", "its secret").otherwise("looked for").vault_agent().with(&["access_key"]),
+    row(Aws, "session_token", Text, "\"token\"", "what belongs to a temporary key").otherwise("none").vault_agent()
+        .with(&["access_key", "secret_key"]),
 ];
 
 const GONE: &str = "the file is gone when Vault has accepted what it holds";
