@@ -7,6 +7,7 @@ mod auto_auth;
 mod away;
 mod bank;
 mod cache;
+mod clouds;
 mod configuration;
 mod found_dead;
 mod lifecycle;

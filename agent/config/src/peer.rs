@@ -17,6 +17,8 @@ pub(crate) enum Kind {
     Password,
     AliCloud,
     Aws,
+    Gcp,
+    Azure,
     Sink,
     FileSink,
     SocketSink,
@@ -77,6 +79,7 @@ pub(crate) const NO_EFFECT: &[(Kind, &str, &str)] = &[
     (Kind::AliCloud, "credential_poll_interval", KEYS),
     (Kind::Aws, "credential_poll_interval", KEYS),
     (Kind::Aws, "nonce", "only the type ec2 has one"),
+    (Kind::Gcp, "project", "the service account says it"),
     (Kind::Listener, "http_idle_timeout", IDLE),
     (Kind::Listener, "http_read_header_timeout", IDLE),
     (Kind::Listener, "http_read_timeout", IDLE),
@@ -137,10 +140,6 @@ pub(crate) const UNSUPPORTED: &[(Kind, &str, &[&str])] = &[
         "tls_auto_reload_interval", "tls_key_exchange_preferences",
     ]),
 ];
-
-/// Types of `method` that others have.
-pub(crate) const OTHER_METHODS: &[&str] =
-    &["alicloud", "aws", "azure", "cf", "gcp", "kerberos", "oci"];
 
 /// Types of `method` that Keyside will not have.
 pub(crate) const REFUSED_METHODS: &[&str] = &["cf", "kerberos", "oci"];

@@ -9,7 +9,10 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::model::access_key::{AccessKey, AliCloud, Aws, Secret};
-use crate::model::auto_auth::{Aad, AutoAuth, FileSink, Login, Method, Password, Sink, SocketSink};
+use crate::model::auto_auth::{
+    Aad, AutoAuth, Azure, FileSink, Gcp, GcpType, GoogleKey, Login, Method, Password, Sink,
+    SocketSink,
+};
 use crate::model::listener::{Bind, Listener, Role};
 use crate::model::vault::{Address, SingleUse, Vault};
 use crate::model::{Admin, AttachToken, Cache, Config, Limits, LogFormat, LogLevel, Mode, Resume};
@@ -30,13 +33,20 @@ impl Config {
     #[must_use]
     pub fn to_json_without_secrets(&self) -> String {
         let mut shown = self.clone();
-        if let Some(auto_auth) = &mut shown.auto_auth
-            && let Login::AliCloud(AliCloud { key: Some(key), .. })
-            | Login::Aws(Aws { key: Some(key), .. }) = &mut auto_auth.method.login
-        {
-            for secret in key.token.iter_mut().chain([&mut key.secret]) {
-                *secret = Secret("(not shown)".to_owned());
-            }
+        let login = shown.auto_auth.as_mut().map(|of| &mut of.method.login);
+        let secrets = match login {
+            Some(
+                Login::AliCloud(AliCloud { key: Some(key), .. })
+                | Login::Aws(Aws { key: Some(key), .. }),
+            ) => [Some(&mut key.secret), key.token.as_mut()],
+            Some(Login::Gcp(Gcp {
+                credentials: Some(GoogleKey::Text(key)),
+                ..
+            })) => [Some(key), None],
+            _ => [None, None],
+        };
+        for secret in secrets.into_iter().flatten() {
+            *secret = Secret("(not shown)".to_owned());
         }
         shown.to_json()
     }
@@ -184,6 +194,8 @@ fn login(login: &Login) -> (&'static str, Value) {
         Login::Ldap(of) => ("ldap", password(of)),
         Login::AliCloud(of) => ("alicloud", alicloud(of)),
         Login::Aws(of) => ("aws", aws(of)),
+        Login::Gcp(of) => ("gcp", gcp(of)),
+        Login::Azure(of) => ("azure", azure(of)),
     }
 }
 
@@ -219,6 +231,38 @@ fn access_key(key: Option<&AccessKey>) -> [Option<Value>; 3] {
         text(key.map(|key| &key.secret.0)),
         text(token.map(|token| &token.0)),
     ]
+}
+
+fn gcp(gcp: &Gcp) -> Value {
+    let of = match gcp.of {
+        GcpType::Gce => "gce",
+        GcpType::Iam => "iam",
+    };
+    let credentials = gcp.credentials.as_ref().map(|key| match key {
+        GoogleKey::File(file) => path(file),
+        GoogleKey::Text(key) => key.0.clone().into(),
+    });
+    object([
+        ("credentials", credentials),
+        ("jwt_exp", Some((gcp.jwt_exp.as_secs() / 60).into())),
+        ("role", text(Some(&gcp.role))),
+        ("service_account", text(gcp.service_account.as_ref())),
+        ("type", Some(of.into())),
+    ])
+}
+
+fn azure(azure: &Azure) -> Value {
+    object([
+        (
+            "authenticate_from_environment",
+            Some(azure.from_environment.into()),
+        ),
+        ("client_id", text(azure.client_id.as_ref())),
+        ("object_id", text(azure.object_id.as_ref())),
+        ("resource", text(Some(&azure.resource))),
+        ("role", text(Some(&azure.role))),
+        ("scope", text(azure.scope.as_ref())),
+    ])
 }
 
 fn password(password: &Password) -> Value {

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use http::StatusCode;
 use keyside_config::model::auto_auth::Login;
 use zeroize::Zeroizing;
 
@@ -13,6 +14,7 @@ use super::ask::Asker;
 use crate::token::Token;
 use crate::vault::client::Client;
 use crate::vault::{self, wire};
+use crate::web;
 use access_key::Environment;
 use remembered::Removal;
 
@@ -20,7 +22,10 @@ mod access_key;
 mod alicloud;
 mod approle;
 mod aws;
+mod azure;
 mod cert;
+mod cloud;
+mod gcp;
 mod jwt;
 mod kubernetes;
 mod password;
@@ -36,6 +41,8 @@ pub(super) enum Method {
     Password(password::Password),
     AliCloud(Box<alicloud::AliCloud>),
     Aws(Box<aws::Aws>),
+    Gcp(Box<gcp::Gcp>),
+    Azure(Box<azure::Azure>),
 }
 
 /// What to ask Vault for a token with.
@@ -82,6 +89,21 @@ pub(crate) enum Error {
         #[source]
         source: Box<access_key::Error>,
     },
+    #[error(transparent)]
+    Web(web::Error),
+    #[error("{target} answered {status}{}{said}", if said.is_empty() { "" } else { ": " })]
+    Denied {
+        target: String,
+        status: StatusCode,
+        /// By the service, of why.
+        said: String,
+    },
+    #[error("{place} holds no key of a service account: {what}")]
+    Key { place: String, what: &'static str },
+    #[error("the key of the service account does not sign")]
+    Signature,
+    #[error("the environment is not complete: {0}")]
+    Environment(&'static str),
     #[error("use the client certificate")]
     Certificate {
         #[source]
@@ -161,6 +183,14 @@ impl Method {
                 let environment = Environment::of_the_process();
                 Self::Aws(Box::new(aws::Aws::new(of, environment)))
             }
+            Login::Gcp(of) => {
+                let environment = Environment::of_the_process();
+                Self::Gcp(Box::new(gcp::Gcp::new(of, environment)))
+            }
+            Login::Azure(of) => {
+                let environment = Environment::of_the_process();
+                Self::Azure(Box::new(azure::Azure::new(of, environment)))
+            }
         }
     }
 
@@ -174,6 +204,8 @@ impl Method {
             Self::Password(method) => method.kind,
             Self::AliCloud(_) => "alicloud",
             Self::Aws(_) => "aws",
+            Self::Gcp(_) => "gcp",
+            Self::Azure(_) => "azure",
         }
     }
 
@@ -182,12 +214,7 @@ impl Method {
         match self {
             Self::TokenFile(_) => "auth/token/lookup-self".to_owned(),
             Self::Password(method) => method.path(mount),
-            Self::Kubernetes(_)
-            | Self::Jwt(_)
-            | Self::AppRole(_)
-            | Self::Cert(_)
-            | Self::AliCloud(_)
-            | Self::Aws(_) => format!("{mount}/login"),
+            _ => format!("{mount}/login"),
         }
     }
 
@@ -202,6 +229,8 @@ impl Method {
             Self::Password(method) => method.credential().map(Attempt::LogIn),
             Self::AliCloud(method) => method.credential().await.map(Attempt::LogIn),
             Self::Aws(method) => method.credential().await.map(Attempt::LogIn),
+            Self::Gcp(method) => method.credential().await.map(Attempt::LogIn),
+            Self::Azure(method) => method.credential().await.map(Attempt::LogIn),
         }
     }
 
@@ -211,11 +240,7 @@ impl Method {
             Self::Jwt(method) => method.token.accepted(),
             Self::AppRole(method) => method.accepted(),
             Self::Password(method) => method.file.accepted(),
-            Self::Kubernetes(_)
-            | Self::TokenFile(_)
-            | Self::Cert(_)
-            | Self::AliCloud(_)
-            | Self::Aws(_) => {}
+            _ => {}
         }
     }
 

@@ -128,19 +128,20 @@ fn methods_have_what_they_need() {
     );
     check(
         &with("{}"),
-        "a.hcl:1:13: auto_auth.method.type: is missing; write one of alicloud, approle, aws, cert, jwt, kubernetes, ldap, token_file, userpass",
+        "a.hcl:1:13: auto_auth.method.type: is missing; write one of alicloud, approle, aws, azure, cert, gcp, jwt, kubernetes, ldap, token_file, userpass",
     );
     check(
         &with("\"azure\" {}"),
-        "a.hcl:1:20: auto_auth.method.type: `azure` is not supported by this version of keyside-agent; write one of alicloud, approle, aws, cert, jwt, kubernetes, ldap, token_file, userpass",
+        "a.hcl:1:13: auto_auth.method.config.role: is missing
+a.hcl:1:13: auto_auth.method.config.resource: is missing",
     );
     check(
         &with("\"oci\" {}"),
-        "a.hcl:1:20: auto_auth.method.type: `oci` is a method that Keyside does not support; write one of alicloud, approle, aws, cert, jwt, kubernetes, ldap, token_file, userpass",
+        "a.hcl:1:20: auto_auth.method.type: `oci` is a method that Keyside does not support; write one of alicloud, approle, aws, azure, cert, gcp, jwt, kubernetes, ldap, token_file, userpass",
     );
     check(
         &with("\"kubernets\" {}"),
-        "a.hcl:1:20: auto_auth.method.type: `kubernets` is not a method, did you mean `kubernetes`?; write one of alicloud, approle, aws, cert, jwt, kubernetes, ldap, token_file, userpass",
+        "a.hcl:1:20: auto_auth.method.type: `kubernets` is not a method, did you mean `kubernetes`?; write one of alicloud, approle, aws, azure, cert, gcp, jwt, kubernetes, ldap, token_file, userpass",
     );
     check(
         &with(

@@ -15,7 +15,9 @@ pub(crate) const METHODS: &[&str] = &[
     "alicloud",
     "approle",
     "aws",
+    "azure",
     "cert",
+    "gcp",
     "jwt",
     "kubernetes",
     "ldap",
@@ -37,7 +39,7 @@ pub(super) fn auto_auth(report: &mut Report, top: &mut Block<'_>, draft: &mut Dr
 fn method(report: &mut Report, auto_auth: &mut Block<'_>) -> Option<Method> {
     let fields = auto_auth.take("method");
     let path = auto_auth.path_of("method");
-    let types: Vec<&str> = [METHODS, peer::OTHER_METHODS].concat();
+    let types: Vec<&str> = [METHODS, peer::REFUSED_METHODS].concat();
     if fields.is_empty() {
         report.wrong(auto_auth.at(), path, "is missing; write one `method` block");
         return None;
@@ -138,10 +140,6 @@ fn other_method(kind: &str) -> String {
     let methods = METHODS.join(", ");
     if peer::REFUSED_METHODS.contains(&kind) {
         format!("`{kind}` is a method that Keyside does not support; write one of {methods}")
-    } else if peer::OTHER_METHODS.contains(&kind) {
-        format!(
-            "`{kind}` is not supported by this version of keyside-agent; write one of {methods}"
-        )
     } else {
         let near = peer::nearest_of(kind, METHODS.iter().copied());
         let hint = near

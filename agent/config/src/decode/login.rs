@@ -8,6 +8,8 @@ use crate::peer::Kind;
 use crate::report::{Found, Report};
 
 mod access_key;
+mod azure;
+mod gcp;
 
 /// The kind of block that a method's `config` is.
 pub(crate) fn kind_of(method: &str) -> Kind {
@@ -19,6 +21,8 @@ pub(crate) fn kind_of(method: &str) -> Kind {
         "userpass" | "ldap" => Kind::Password,
         "alicloud" => Kind::AliCloud,
         "aws" => Kind::Aws,
+        "gcp" => Kind::Gcp,
+        "azure" => Kind::Azure,
         _ => Kind::AppRole,
     }
 }
@@ -33,6 +37,8 @@ pub(super) fn login(report: &mut Report, method: &mut Block<'_>, kind: &str) -> 
         Kind::Jwt => jwt(report, &mut config),
         Kind::TokenFile => token_file(report, &mut config),
         Kind::Cert => Some(cert(report, &mut config)),
+        Kind::Gcp => gcp::gcp(report, &mut config),
+        Kind::Azure => azure::azure(report, &mut config),
         Kind::Password => {
             let password = password(report, &mut config);
             password.map(if kind == "ldap" {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Mode;
-use super::access_key::{AliCloud, Aws};
+use super::access_key::{AliCloud, Aws, Secret};
 use super::vault::ClientCertificate;
 
 /// The `auto_auth` block.
@@ -90,6 +90,60 @@ pub enum Login {
     AliCloud(AliCloud),
     /// `aws`: a key of AWS; the type `iam`.
     Aws(Aws),
+    /// `gcp`: a token of Google Cloud for an instance or a service account.
+    Gcp(Gcp),
+    /// `azure`: a token of Azure for a machine or a workload.
+    Azure(Azure),
+}
+
+/// The `gcp` method.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gcp {
+    /// `type`.
+    pub of: GcpType,
+    /// `role` of the auth mount.
+    pub role: String,
+    /// `credentials`: the key of a service account; the environment's, or the instance's own account, where absent.
+    pub credentials: Option<GoogleKey>,
+    /// `service_account` to log in as: its address; the key's or the instance's where absent.
+    pub service_account: Option<String>,
+    /// `jwt_exp`: how long the token for a login lasts, 15 min by default; whole minutes.
+    pub jwt_exp: Duration,
+}
+
+/// The key of a service account: JSON as Google hands it out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GoogleKey {
+    /// In a file, which is read again at every login.
+    File(PathBuf),
+    /// In the configuration.
+    Text(Secret),
+}
+
+/// What a `gcp` login speaks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GcpType {
+    /// `gce`: an instance.
+    Gce,
+    /// `iam`: a service account.
+    Iam,
+}
+
+/// The `azure` method.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Azure {
+    /// `role` of the auth mount.
+    pub role: String,
+    /// `resource` that the token is for.
+    pub resource: String,
+    /// `object_id` of the managed identity, where a machine has several.
+    pub object_id: Option<String>,
+    /// `client_id` of the managed identity, where a machine has several.
+    pub client_id: Option<String>,
+    /// `scope` that the token is for where it comes from the environment: `resource` and `/.default` where absent.
+    pub scope: Option<String>,
+    /// `authenticate_from_environment`: the identity is what the environment names.
+    pub from_environment: bool,
 }
 
 /// Who logs in, and where the password is.

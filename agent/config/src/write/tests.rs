@@ -10,7 +10,8 @@ use serde_json::Value;
 use crate::load::{Flags, load};
 use crate::model::access_key::{AccessKey, AliCloud, Aws, Secret};
 use crate::model::auto_auth::{
-    Aad, AutoAuth, Encryption, FileSink, Login, Method, Password, Sink, SocketSink,
+    Aad, AutoAuth, Azure, Encryption, FileSink, Gcp, GcpType, GoogleKey, Login, Method, Password,
+    Sink, SocketSink,
 };
 use crate::model::listener::{Bind, HostPort, Listener, Role};
 use crate::model::vault::{Address, ClientCertificate, SingleUse, Vault};
@@ -104,6 +105,20 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn gcp()(
+        iam: bool, role in text(), key in of((path("key"), any::<bool>())), service_account in of(text()),
+        minutes in 1..=60_u64,
+    ) -> Gcp {
+        let of = if iam { GcpType::Iam } else { GcpType::Gce };
+        let credentials = key.map(|(key, is_file)| {
+            let text = || Secret(format!("{{{}}}", key.display()));
+            if is_file { GoogleKey::File(key.clone()) } else { GoogleKey::Text(text()) }
+        });
+        Gcp { of, role, credentials, service_account, jwt_exp: Duration::from_mins(minutes) }
+    }
+}
+
+prop_compose! {
     fn aws()(
         role in text(), region in "[a-z][a-z0-9-]{0,8}[a-z0-9]", header_value in of("[!-~]([ -~]{0,8}[!-~])?"),
         key in of(access_key()),
@@ -117,6 +132,20 @@ prop_compose! {
         role in text(), region in "[a-z][a-z0-9-]{0,8}[a-z0-9]", role_name in of(text()), key in of(access_key()),
     ) -> AliCloud {
         AliCloud { role, region, key, role_name }
+    }
+}
+
+prop_compose! {
+    fn azure()(
+        role in text(), resource in text(), id in of((text(), any::<bool>())), scope in of(text()),
+        from_environment: bool,
+    ) -> Azure {
+        let (object_id, client_id) = match id {
+            Some((id, true)) => (Some(id), None),
+            Some((id, false)) => (None, Some(id)),
+            None => (None, None),
+        };
+        Azure { role, resource, object_id, client_id, scope, from_environment }
     }
 }
 
@@ -145,6 +174,8 @@ fn login() -> impl Strategy<Value = Login> {
         password().prop_map(Login::Ldap),
         alicloud().prop_map(Login::AliCloud),
         aws().prop_map(Login::Aws),
+        gcp().prop_map(Login::Gcp),
+        azure().prop_map(Login::Azure),
         cert.prop_map(|(name, ca_cert, pair, reload)| Login::Cert {
             name,
             ca_cert,
@@ -380,6 +411,15 @@ fn what_is_shown_has_no_secret() {
             region,
             key: Some(key),
             role_name: None,
+        }),
+        Login::Gcp(Gcp {
+            of: GcpType::Iam,
+            role: "AKID".to_owned(),
+            credentials: Some(GoogleKey::Text(Secret(
+                "{hidden-secret hidden-token".to_owned(),
+            ))),
+            service_account: None,
+            jwt_exp: Duration::from_mins(15),
         }),
     ] {
         let method = Method {

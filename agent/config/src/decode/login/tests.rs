@@ -1,8 +1,10 @@
 //! What each method's parameters come to, and which of them a message names.
 
+use std::time::Duration;
+
 use crate::load::{Flags, load_with_notes};
 use crate::model::access_key::{AccessKey, AliCloud, Aws, Secret};
-use crate::model::auto_auth::{Login, Method, Password};
+use crate::model::auto_auth::{Azure, Gcp, GcpType, GoogleKey, Login, Method, Password};
 use crate::model::vault::ClientCertificate;
 use crate::source::{Source, Syntax};
 
@@ -393,5 +395,164 @@ fn what_is_wrong_with_alicloud_is_told_by_key() {
     check(
         r#"region = "cn-hangzhou" role_arn = "acs:ram::1:role/r""#,
         &["role_arn: is Vault Agent's; this version of keyside-agent does not support it"],
+    );
+}
+
+fn gcp(of: GcpType) -> Gcp {
+    Gcp {
+        of,
+        role: "web".to_owned(),
+        credentials: None,
+        service_account: None,
+        jwt_exp: Duration::from_mins(15),
+    }
+}
+
+#[test]
+fn gcp_takes_what_vault_agent_takes_and_the_path_of_a_key() {
+    let with = |of: &str, keys: &str| {
+        format!(r#""gcp" {{ config {{ type = "{of}" role = "web" {keys} }} }}"#)
+    };
+    for (of, read) in [("gce", GcpType::Gce), ("iam", GcpType::Iam)] {
+        check(&with(of, ""), "auth/gcp", &Login::Gcp(gcp(read)));
+        let keys = r#"service_account = "a@b""#;
+        let login = Gcp {
+            service_account: Some("a@b".to_owned()),
+            ..gcp(read)
+        };
+        check(&with(of, keys), "auth/gcp", &Login::Gcp(login));
+    }
+    let key = r#" {"type": "service_account"}"#;
+    for (keys, credentials, minutes) in [
+        (
+            r#"credentials = "/key.json" jwt_exp = 5"#.to_owned(),
+            GoogleKey::File("/key.json".into()),
+            5,
+        ),
+        (
+            format!("credentials = {key:?} jwt_exp = \"60\""),
+            GoogleKey::Text(Secret(key.to_owned())),
+            60,
+        ),
+    ] {
+        let login = Gcp {
+            credentials: Some(credentials),
+            jwt_exp: Duration::from_mins(minutes),
+            ..gcp(GcpType::Iam)
+        };
+        check(&with("iam", &keys), "auth/gcp", &Login::Gcp(login));
+    }
+    let idle = r#"credentials = "/key.json" jwt_exp = 5 project = "p""#;
+    let (_, notes) = read(&with("gce", idle)).expect("a good configuration");
+    let field = |key| format!("auto_auth.method.config.{key}");
+    assert_eq!(notes, ["credentials", "jwt_exp", "project"].map(field));
+}
+
+#[test]
+fn what_is_wrong_with_gcp_is_told_by_key() {
+    check_mistakes("gcp", "", &["type: is missing", "role: is missing"]);
+    let check = |config: &str, expected: &[&str]| {
+        check_mistakes("gcp", &format!("role = \"web\" {config}"), expected);
+    };
+    check(r#"type = "gke""#, &["type: must be \"gce\" or \"iam\""]);
+    check(r#"type = """#, &["type: must not be empty"]);
+    let minutes = "jwt_exp: must be a whole number from 1 to 60";
+    for wrong in ["0", "61", "-1", "\"15m\""] {
+        check(&format!("type = \"iam\" jwt_exp = {wrong}"), &[minutes]);
+    }
+    check(
+        r#"type = "iam" jwt_exp = true"#,
+        &["jwt_exp: is a boolean; write a whole number"],
+    );
+    check(
+        r#"type = "iam" credentials = 5 service_acount = "a""#,
+        &[
+            "credentials: is a number; write text in double quotes",
+            "service_acount: is not known; did you mean `service_account`?",
+        ],
+    );
+}
+
+#[test]
+fn azure_takes_a_resource_and_one_identity_or_the_environments() {
+    let azure = Azure {
+        role: "web".to_owned(),
+        resource: "https://v".to_owned(),
+        object_id: None,
+        client_id: None,
+        scope: None,
+        from_environment: false,
+    };
+    let with = |keys: &str| {
+        format!(r#""azure" {{ config {{ role = "web" resource = "https://v" {keys} }} }}"#)
+    };
+    check(&with(""), "auth/azure", &Login::Azure(azure.clone()));
+    let login = Azure {
+        object_id: Some("o".to_owned()),
+        ..azure.clone()
+    };
+    check(
+        &with(r#"object_id = "o""#),
+        "auth/azure",
+        &Login::Azure(login),
+    );
+    let login = Azure {
+        client_id: Some("c".to_owned()),
+        ..azure.clone()
+    };
+    check(
+        &with(r#"client_id = "c""#),
+        "auth/azure",
+        &Login::Azure(login),
+    );
+    let login = Azure {
+        scope: Some("api://v/.default".to_owned()),
+        from_environment: true,
+        ..azure
+    };
+    let keys = r#"authenticate_from_environment = "true" scope = "api://v/.default""#;
+    check(&with(keys), "auth/azure", &Login::Azure(login));
+    for (keys, idle) in [
+        (r#"scope = "s""#, "scope"),
+        (
+            r#"authenticate_from_environment = true client_id = "c""#,
+            "client_id",
+        ),
+        (
+            r#"authenticate_from_environment = true object_id = "o""#,
+            "object_id",
+        ),
+    ] {
+        let (_, notes) = read(&with(keys)).expect("a good configuration");
+        assert_eq!(notes, [format!("auto_auth.method.config.{idle}")], "{keys}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_azure_is_told_by_key() {
+    check_mistakes("azure", "", &["role: is missing", "resource: is missing"]);
+    check_mistakes(
+        "azure",
+        r#"role = "" resource = "" "#,
+        &["role: must not be empty", "resource: must not be empty"],
+    );
+    let check = |config: &str, expected: &[&str]| {
+        let config = format!("role = \"web\" resource = \"https://v\" {config}");
+        check_mistakes("azure", &config, expected);
+    };
+    check(
+        r#"object_id = "o" client_id = "c""#,
+        &["client_id: is of no use beside `object_id`; write one of them"],
+    );
+    check(
+        r#"authenticate_from_environment = "maybe""#,
+        &["authenticate_from_environment: `maybe` is not a boolean; write true or false"],
+    );
+    check(
+        "object_id = 1 scope = false",
+        &[
+            "object_id: is a number; write text in double quotes",
+            "scope: is a boolean; write text in double quotes",
+        ],
     );
 }

@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use super::source;
 use crate::load::{Flags, load_with_notes};
 use crate::mistake::Mistake;
-use crate::peer;
 
 /// A place for a text in an otherwise good configuration.
 #[derive(Clone, Copy, Debug)]
@@ -244,16 +243,6 @@ const VARIABLES: &[(&str, &str, &str)] = &[(
 
 const EMPTY: &str = "has no value; write one, or leave the key out";
 
-/// Of methods that others have and that Keyside will have.
-const OTHER_METHOD: &str =
-    "`{kind}` is not supported by this version of keyside-agent; write one of {methods}";
-
-fn other_methods() -> impl Iterator<Item = &'static str> {
-    let known = [crate::decode::auto_auth::METHODS, peer::REFUSED_METHODS].concat();
-    let others = peer::OTHER_METHODS.iter().copied();
-    others.filter(move |kind| !known.contains(kind))
-}
-
 /// What is said of a text: mistakes, or notes where there are none.
 fn said(text: &str, environment: &HashMap<&str, &str>) -> Vec<Mistake> {
     let look_up = |name: &str| environment.get(name).map(|&text| text.to_owned());
@@ -298,15 +287,6 @@ fn every_message_is_said_where_it_belongs() {
             .map(|said| (said.field.as_str(), said.what.as_str()))
             .collect();
         assert_eq!(said, [(*name, *what)]);
-    }
-    for kind in other_methods() {
-        let said = said(
-            &framed(AutoAuth, &format!("method \"{kind}\" {{}} {FILE}")),
-            &HashMap::new(),
-        );
-        let what = OTHER_METHOD.replace("{kind}", kind);
-        let said: Vec<_> = said.iter().map(|said| said.what.as_str()).collect();
-        assert_eq!(said, [what.replace("{methods}", &methods)]);
     }
     // What JSON and YAML can say and HCL cannot.
     let yaml = source(
@@ -358,9 +338,8 @@ fn every_message_of_the_sources_is_in_the_tables() {
     let methods = METHODS.iter().map(|(_, what)| *what);
     let notes = NOTES.iter().map(|(.., what)| *what);
     let variables = VARIABLES.iter().map(|(.., what)| *what);
-    let other_method = other_methods().next().map(|_| OTHER_METHOD);
     let all = mistakes.chain(methods).chain(notes).chain(variables);
-    let all: Vec<_> = all.chain([EMPTY]).chain(other_method).collect();
+    let all: Vec<_> = all.chain([EMPTY]).collect();
     let mut missing = Vec::new();
     for literal in SOURCES.iter().copied().flat_map(literals) {
         // What a text is filled with is in braces.

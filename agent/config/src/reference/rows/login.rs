@@ -1,7 +1,9 @@
 //! `config` of each method.
 
-use crate::peer::Kind::{AliCloud, AppRole, Aws, Cert, Jwt, Kubernetes, Password, TokenFile};
-use crate::reference::Takes::{Flag, OneOf, Path, Text};
+use crate::peer::Kind::{
+    AliCloud, AppRole, Aws, Azure, Cert, Gcp, Jwt, Kubernetes, Password, TokenFile,
+};
+use crate::reference::Takes::{Count, Flag, OneOf, Path, Text};
 use crate::reference::{Row, row};
 
 #[rustfmt::skip]
@@ -53,6 +55,26 @@ pub(super) const ROWS: &[Row] = &[
     row(Aws, "secret_key", Text, "\"secret\"", "its secret").otherwise("looked for").vault_agent().with(&["access_key"]),
     row(Aws, "session_token", Text, "\"token\"", "what belongs to a temporary key").otherwise("none").vault_agent()
         .with(&["access_key", "secret_key"]),
+    row(Gcp, "type", OneOf(&["gce", "iam"]), "\"iam\"", "what logs in: an instance, or a service account")
+        .vault_agent().required(),
+    row(Gcp, "role", Text, "\"web\"", "the role to log in with").vault_agent().required(),
+    row(Gcp, "credentials", Path, "\"/key.json\"",
+        "the JSON key file of a service account, or, as in Vault Agent, its text; `iam` only").vault_agent()
+        .otherwise("what [the environment](agent.md#tokens-of-a-cloud) says"),
+    row(Gcp, "service_account", Text, "\"web@shop.iam.gserviceaccount.com\"", "who logs in").vault_agent()
+        .otherwise("the key's, or the instance's"),
+    row(Gcp, "jwt_exp", Count(1, 60), "5", "how many minutes the token for a login lasts; `iam` only").vault_agent(),
+    row(Azure, "role", Text, "\"web\"", "the role to log in with").vault_agent().required(),
+    row(Azure, "resource", Text, "\"https://vault.example.com\"", "what the token is for, as the auth mount has it")
+        .vault_agent().required(),
+    row(Azure, "object_id", Text, "\"00000000-0000-0000-0000-000000000001\"",
+        "which managed identity, where the machine has several; or `client_id`").vault_agent().otherwise("the only one"),
+    row(Azure, "client_id", Text, "\"00000000-0000-0000-0000-000000000002\"",
+        "which managed identity, where the machine has several; or `object_id`").vault_agent().otherwise("the only one"),
+    row(Azure, "authenticate_from_environment", Flag, "true",
+        "the identity is what [the environment](agent.md#tokens-of-a-cloud) says").vault_agent(),
+    row(Azure, "scope", Text, "\"api://vault/.default\"", "what the token is for, where the environment says whose it is")
+        .vault_agent().otherwise("`resource` and `/.default`"),
 ];
 
 const GONE: &str = "the file is gone when Vault has accepted what it holds";
