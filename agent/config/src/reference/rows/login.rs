@@ -60,7 +60,7 @@ pub(super) const ROWS: &[Row] = &[
     row(Gcp, "role", Text, "\"web\"", "the role to log in with").vault_agent().required(),
     row(Gcp, "credentials", Path, "\"/key.json\"",
         "the JSON key file of a service account, or, as in Vault Agent, its text; `iam` only").vault_agent()
-        .otherwise("what [the environment](agent.md#tokens-of-a-cloud) says"),
+        .otherwise("what [the environment](agent.md) says"),
     row(Gcp, "service_account", Text, "\"web@shop.iam.gserviceaccount.com\"", "who logs in").vault_agent()
         .otherwise("the key's, or the instance's"),
     row(Gcp, "jwt_exp", Count(1, 60), "5", "how many minutes the token for a login lasts; `iam` only").vault_agent(),
@@ -72,7 +72,7 @@ pub(super) const ROWS: &[Row] = &[
     row(Azure, "client_id", Text, "\"00000000-0000-0000-0000-000000000002\"",
         "which managed identity, where the machine has several; or `object_id`").vault_agent().otherwise("the only one"),
     row(Azure, "authenticate_from_environment", Flag, "true",
-        "the identity is what [the environment](agent.md#tokens-of-a-cloud) says").vault_agent(),
+        "the identity is what [the environment](agent.md) says").vault_agent(),
     row(Azure, "scope", Text, "\"api://vault/.default\"", "what the token is for, where the environment says whose it is")
         .vault_agent().otherwise("`resource` and `/.default`"),
 ];
