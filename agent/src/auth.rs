@@ -23,6 +23,7 @@ use ask::Obtained;
 use check::{Checker, Checks};
 use keyside_machine::login::{Event, Failure, Grant, Machine, Next, Step};
 use metrics::Metrics;
+use news::News;
 use story::Story;
 
 mod ask;
@@ -31,6 +32,7 @@ mod behaviours;
 pub(crate) mod check;
 mod method;
 mod metrics;
+mod news;
 mod story;
 
 #[derive(Debug, thiserror::Error)]
@@ -106,6 +108,7 @@ pub(crate) struct Task {
     method: method::Method,
     login_path: String,
     namespace: Option<String>,
+    wrap_ttl: Option<Duration>,
     exit_on_err: bool,
     backoff: Backoff,
     tokens: watch::Sender<TokenState>,
@@ -121,6 +124,10 @@ pub(crate) struct Task {
     resumed: Option<Arc<Live>>,
     /// How many leases came with it.
     leases: usize,
+    outside: News,
+    login_on_new: bool,
+    /// A new credential has been seen, and not tried yet.
+    untried: bool,
 }
 
 /// What auto-auth does next.
@@ -164,6 +171,8 @@ enum Outcome {
     LookedUp(Grant),
     LookUpFailed(Error),
     FoundDead(u64),
+    NewCredential,
+    Slept(Duration),
     Due,
 }
 
@@ -182,6 +191,7 @@ impl Task {
             login_path: method.path(&settings.mount_path),
             method,
             namespace: settings.namespace.clone(),
+            wrap_ttl: settings.wrap_ttl,
             exit_on_err: settings.exit_on_err,
             backoff: Backoff::new(settings.min_backoff, settings.max_backoff),
             tokens: sender,
@@ -194,6 +204,9 @@ impl Task {
             first: None,
             resumed: None,
             leases: 0,
+            outside: News::new(Instant::now()),
+            login_on_new: config.login_on_new_credential,
+            untried: false,
         };
         Ok((task, tokens))
     }
@@ -272,10 +285,13 @@ impl Task {
     /// Waits, and asks Vault; decides nothing.
     async fn next(&mut self, step: Step) -> Outcome {
         match step {
-            Step::Login { within } => match self.login(within).await {
-                Ok((grant, obtained)) => Outcome::LoggedIn(grant, obtained),
-                Err(error) => Outcome::LoginFailed(error),
-            },
+            Step::Login { within } => {
+                self.untried = false;
+                match self.login(within).await {
+                    Ok((grant, obtained)) => Outcome::LoggedIn(grant, obtained),
+                    Err(error) => Outcome::LoginFailed(error),
+                }
+            }
             Step::Renew { within } => match self.renew(within).await {
                 Ok(grant) => Outcome::Renewed(grant),
                 Err(error) => Outcome::RenewalFailed(error),
@@ -284,26 +300,43 @@ impl Task {
                 Ok(grant) => Outcome::LookedUp(grant),
                 Err(error) => Outcome::LookUpFailed(error),
             },
-            Step::Wait { until } => tokio::select! {
-                generation = self.death() => Outcome::FoundDead(generation),
-                () = time::sleep_until(until) => Outcome::Due,
-            },
-            Step::Rest => Outcome::FoundDead(self.death().await),
+            Step::Wait { until } => self.wait(Some(until)).await,
+            Step::Rest => self.wait(None).await,
             // `apply` has turned it into an error.
             Step::GiveUp => std::future::pending().await,
         }
     }
 
-    /// Waits until the token in hand is found dead, once for each. A login that is under way replaces it anyway, and
-    /// a renewal will be refused: so only those who do nothing need to know.
-    async fn death(&self) -> u64 {
-        let held = self
-            .tokens
-            .borrow()
-            .live()
-            .map_or(0, |live| live.generation);
-        let known = self.buried.max(held.saturating_sub(1));
-        self.checks.death_after(known).await.generation
+    /// Until the time comes, or something happens before that. All of it is cancel-safe.
+    async fn wait(&mut self, until: Option<Instant>) -> Outcome {
+        loop {
+            let time = async {
+                match until {
+                    Some(until) => time::sleep_until(until).await,
+                    None => std::future::pending().await,
+                }
+            };
+            // Borrowed apart, for both wait at once.
+            let death = death(&self.checks, &self.tokens, self.buried);
+            tokio::select! {
+                biased;
+                generation = death => return Outcome::FoundDead(generation),
+                () = time => return Outcome::Due,
+                () = self.outside.due() => {}
+            }
+            if let Some(nap) = self.outside.nap() {
+                return Outcome::Slept(nap);
+            }
+            let wanted =
+                self.is_in_trouble() || (self.login_on_new && self.method.follows_its_file());
+            if wanted && !self.untried && self.method.has_news(&self.client) {
+                return Outcome::NewCredential;
+            }
+        }
+    }
+
+    fn is_in_trouble(&self) -> bool {
+        self.trouble.borrow().is_some() || self.tokens.borrow().live().is_none()
     }
 
     fn apply(
@@ -314,6 +347,17 @@ impl Task {
     ) -> Result<Step, Error> {
         match outcome {
             Outcome::Due => Ok(machine.apply(Event::Due, now)),
+            Outcome::NewCredential => {
+                self.untried = true;
+                story::new_credential();
+                Ok(machine.apply(Event::NewCredential, now))
+            }
+            Outcome::Slept(slept) => {
+                story::slept(slept);
+                let step = machine.apply(Event::Suspended(slept), now);
+                self.extend(machine.ends());
+                Ok(step)
+            }
             Outcome::FoundDead(generation) => {
                 self.buried = generation;
                 Ok(machine.apply(Event::FoundDead, now))
@@ -392,6 +436,7 @@ impl Task {
         }
         let live = Arc::new(Live {
             token: left.token.clone(),
+            wrapped: false,
             accessor: left.accessor.clone(),
             policies: left.policies.clone(),
             generation: left.generation,
@@ -449,6 +494,7 @@ impl Task {
         });
         let live = Arc::new(Live {
             token: obtained.token,
+            wrapped: self.wrap_ttl.is_some(),
             accessor: obtained.accessor,
             policies: obtained.policies,
             generation,
@@ -467,6 +513,7 @@ impl Task {
             };
             *state = TokenState::Live(Arc::new(Live {
                 token: live.token.clone(),
+                wrapped: live.wrapped,
                 accessor: live.accessor.clone(),
                 policies: live.policies.clone(),
                 generation: live.generation,
@@ -476,6 +523,14 @@ impl Task {
             true
         });
     }
+}
+
+/// Waits until the token in hand is found dead, once for each. A login that is under way replaces it anyway, and a
+/// renewal will be refused: so only those who do nothing need to know.
+async fn death(checks: &Checks, tokens: &watch::Sender<TokenState>, buried: u64) -> u64 {
+    let held = tokens.borrow().live().map_or(0, |live| live.generation);
+    let known = buried.max(held.saturating_sub(1));
+    checks.death_after(known).await.generation
 }
 
 /// A kubernetes mount answers 403 and no more; a jwt mount answers 400 and says what is wrong.

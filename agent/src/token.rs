@@ -43,6 +43,8 @@ impl fmt::Debug for Token {
 #[derive(Debug)]
 pub(crate) struct Live {
     pub(crate) token: Token,
+    /// The text is what Vault says of a wrapping token, as JSON: the login was wrapped.
+    pub(crate) wrapped: bool,
     /// Empty for a batch token, which has none.
     pub(crate) accessor: String,
     pub(crate) policies: Vec<String>,

@@ -252,3 +252,39 @@ fn an_ldap_login_sends_the_password_to_the_path_of_its_user() -> anyhow::Result<
     check_not_told(&agent, PASSWORD.trim());
     Ok(())
 }
+
+#[test]
+fn a_wrapped_login_opens_once_and_holds_a_live_token() -> anyhow::Result<()> {
+    let world = World::new()?;
+    let mut config = world.config();
+    let method = config.pointer_mut("/auto_auth/method");
+    let method = method.and_then(Value::as_object_mut).context("no method")?;
+    method.insert("wrap_ttl".to_owned(), json!("5m"));
+    let proxy = config.get_mut("api_proxy").context("no proxy")?;
+    *proxy = json!({ "use_auto_auth_token": false });
+    let mut agent = world.agent(&config)?;
+    agent.child.wait_for_event("started")?;
+    let text = world.sink()?;
+    let info: Value = serde_json::from_str(&text).context("the sink holds no JSON")?;
+    assert_eq!(info["creation_path"], "auth/kubernetes/login");
+    assert_eq!(info["ttl"], 300);
+    let wrapping = info["token"].as_str().context("no token")?;
+    let unwrapped = world
+        .server
+        .client(wrapping)?
+        .write("sys/wrapping/unwrap", &json!({}))?;
+    let token = unwrapped
+        .pointer("/auth/client_token")
+        .and_then(Value::as_str);
+    let token = token.context("nothing was wrapped")?;
+    let found = world.server.client(token)?.look_up_self()?;
+    assert!(found.is_some(), "the wrapped token is dead");
+    let again = world
+        .server
+        .client(wrapping)?
+        .write("sys/wrapping/unwrap", &json!({}));
+    assert!(again.is_err(), "it opened twice");
+    check_not_told(&agent, wrapping);
+    check_not_told(&agent, token);
+    Ok(())
+}

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::decode::Draft;
 use crate::model::AttachToken;
+use crate::model::auto_auth::{FileSink, Sink};
 use crate::model::listener::HostPort;
 use crate::model::vault::Address;
 use crate::report::{Found, Origin, Report};
@@ -28,6 +29,7 @@ pub(crate) fn check(report: &mut Report, draft: &Draft) {
     something_to_do(report, draft);
     token_is_used(report, draft);
     token_comes_from_somewhere(report, draft);
+    wrapped_login_is_for_one_file(report, draft);
     somebody_can_ask(report, draft);
     sockets_are_distinct(report, draft);
     sinks_are_distinct(report, draft);
@@ -70,6 +72,28 @@ fn token_comes_from_somewhere(report: &mut Report, draft: &Draft) {
     }
     if let (Some(found), Some(_)) = (&draft.cache_attach, &draft.proxy_attach) {
         report.wrong_at(&found.origin, "is also in `api_proxy`; leave it out here");
+    }
+}
+
+/// Whoever unwraps the token has it alone: the agent never sees it.
+fn wrapped_login_is_for_one_file(report: &mut Report, draft: &Draft) {
+    let (Some(found), Some(auto_auth)) = (&draft.wrap_ttl, &draft.config.auto_auth) else {
+        return;
+    };
+    match auto_auth.sinks.as_slice() {
+        [Sink::File(FileSink { wrap_ttl: None, .. })] => {}
+        [Sink::File(_)] => {
+            let what = "is also in the sink; wrap in one place";
+            report.wrong_at(&found.origin, what);
+        }
+        _ => {
+            let what = "needs exactly one `sink`, of type \"file\": a wrapping token opens once";
+            report.wrong_at(&found.origin, what);
+        }
+    }
+    for attach in attaching(draft) {
+        let what = "there is no token to use: `auto_auth.method.wrap_ttl` hides it from the agent";
+        report.wrong_at(&attach.origin, what);
     }
 }
 

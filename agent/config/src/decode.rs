@@ -4,6 +4,7 @@
 //! repeated blocks (`listener`, `sink`) append.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::block::Block;
 use crate::load::Flags;
@@ -65,6 +66,8 @@ pub(crate) struct Draft {
     pub(crate) api_proxy: Option<Position>,
     pub(crate) wrote_listener: bool,
     pub(crate) wrote_sink: bool,
+    /// Of the method.
+    pub(crate) wrap_ttl: Option<Found<Duration>>,
     /// `use_auto_auth_token`.
     pub(crate) cache_attach: Option<Found<AttachToken>>,
     pub(crate) proxy_attach: Option<Found<AttachToken>>,

@@ -52,6 +52,7 @@ const RETRY: &str = "an error of the server passes to the client at once, and wh
                      is retried without end, with backoff";
 const KEYS: &str =
     "a key is looked for at every login, and a token of Vault's does not end with it";
+const LOOKED_AT: &str = "the file is read at every login, and looked at every 5 s in between";
 const TEMPLATES: &str = "this version renders no templates";
 const STANDARD_ERROR: &str =
     "the log goes to standard error alone, where whoever runs the agent collects it";
@@ -71,8 +72,8 @@ pub(crate) const NO_EFFECT: &[(Kind, &str, &str)] = &[
     (Kind::Top, "template_config", TEMPLATES),
     (Kind::Vault, "retry", RETRY),
     (Kind::Method, "mount_path", "the token_file method has no mount"),
-    (Kind::Jwt, "jwt_read_period", "the file is read at every login"),
-    (Kind::Password, "password_read_period", "the file is read at every login"),
+    (Kind::Jwt, "jwt_read_period", LOOKED_AT),
+    (Kind::Password, "password_read_period", LOOKED_AT),
     (Kind::Persist, "exit_on_err", "a file that cannot be used costs a login, and ends no agent"),
     (Kind::Persist, "keep_after_import", "the file is kept, and kept up to date"),
     (Kind::Persist, "service_account_token_file", "the file is protected by its mode, not by a key beside it"),
@@ -111,8 +112,6 @@ pub(crate) const UNSUPPORTED: &[(Kind, &str, &[&str])] = &[
         "env_template", "exec", "hsm", "kms", "seal", "template", "user_lockout",
     ]),
     (Kind::Top, VAULT, &["disable_idle_conns_templating", "entropy", "reporting"]),
-    (Kind::AutoAuth, BOTH, &["enable_reauth_on_new_credentials"]),
-    (Kind::Method, BOTH, &["wrap_ttl"]),
     (Kind::Kubernetes, VAULT, &["service_account"]),
     (Kind::AliCloud, VAULT, &[
         "private_key", "public_key_id", "role_arn", "role_session_expiration", "role_session_name",

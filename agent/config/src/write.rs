@@ -111,6 +111,10 @@ fn admin(admin: &Admin) -> Value {
 
 fn auto_auth(auto_auth: &AutoAuth) -> Value {
     object([
+        (
+            "enable_reauth_on_new_credentials",
+            Some(auto_auth.login_on_new_credential.into()),
+        ),
         ("method", Some(method(&auto_auth.method))),
         ("sink", Some(auto_auth.sinks.iter().map(sink).collect())),
     ])
@@ -130,6 +134,7 @@ fn method(method: &Method) -> Value {
         ),
         ("namespace", text(method.namespace.as_ref())),
         ("type", Some(kind.into())),
+        ("wrap_ttl", method.wrap_ttl.map(duration)),
     ])
 }
 

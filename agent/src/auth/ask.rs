@@ -45,6 +45,7 @@ impl Task {
             method: Verb::POST,
             path: &self.login_path,
             namespace: self.namespace.as_deref(),
+            wrap_ttl: self.wrap_ttl,
             ..wire::Call::default()
         };
         match attempt {
@@ -52,7 +53,10 @@ impl Task {
                 let body = Some(body);
                 let call = wire::Call { body, ..call };
                 let (asked, answer) = self.call(gate::Reason::Login, call, within).await?;
-                granted(asked, answer.auth, &self.login_path)
+                match self.wrap_ttl {
+                    Some(_) => wrapped(asked, answer.wrap_info, &self.login_path),
+                    None => granted(asked, answer.auth, &self.login_path),
+                }
             }
             Attempt::LookUp(token) => {
                 let call = wire::Call {
@@ -211,6 +215,31 @@ fn granted(
         token: auth.client_token.ok_or_else(no_token)?,
         accessor: auth.accessor,
         policies: auth.token_policies,
+    };
+    Ok((grant, obtained))
+}
+
+/// What a wrapped login's answer brings: nothing that could be renewed, in the form that Vault Agent writes.
+fn wrapped(
+    asked: Instant,
+    info: Option<wire::WrapInfo>,
+    path: &str,
+) -> Result<(Grant, Obtained), Error> {
+    let text = info
+        .filter(|info| info.token.is_some())
+        .and_then(|info| serde_json::to_string(&info).ok());
+    let token = text.and_then(Token::new).ok_or_else(|| Error::NoToken {
+        path: path.to_owned(),
+    })?;
+    let grant = Grant {
+        asked,
+        lease: Duration::ZERO,
+        renewable: false,
+    };
+    let obtained = Obtained {
+        token,
+        accessor: String::new(),
+        policies: Vec::new(),
     };
     Ok((grant, obtained))
 }

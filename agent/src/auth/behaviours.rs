@@ -336,6 +336,7 @@ impl Agent {
                 namespace: None,
                 min_backoff: Duration::from_secs(1),
                 max_backoff: Duration::from_mins(5),
+                wrap_ttl: None,
                 exit_on_err: false,
                 login: Login::Kubernetes {
                     role: "app".to_owned(),
@@ -343,6 +344,7 @@ impl Agent {
                 },
             },
             sinks: Vec::new(),
+            login_on_new_credential: true,
         };
         let (task, tokens) = Task::new(&config, client, &registry).unwrap();
         let (trouble, checks) = (task.trouble(), task.checks());

@@ -234,6 +234,31 @@ impl Method {
         }
     }
 
+    /// Whether its files hold something else than what was sent last.
+    pub(super) fn has_news(&self, common: &Client) -> bool {
+        match self {
+            Self::Jwt(method) => method.token.has_news(),
+            Self::AppRole(method) => method.has_news(),
+            Self::TokenFile(method) => method.0.has_news(),
+            Self::Cert(method) => method.has_news(common),
+            Self::Password(method) => method.file.has_news(),
+            // Read or fetched anew whenever they are needed.
+            Self::AliCloud(_)
+            | Self::Aws(_)
+            | Self::Azure(_)
+            | Self::Gcp(_)
+            | Self::Kubernetes(_) => false,
+        }
+    }
+
+    /// Whether a new credential is to be used while the token of the old one is good. A secret id is for one login.
+    pub(super) const fn follows_its_file(&self) -> bool {
+        matches!(
+            self,
+            Self::Jwt(_) | Self::TokenFile(_) | Self::Cert(_) | Self::Password(_)
+        )
+    }
+
     /// Vault has accepted the last attempt.
     pub(super) fn logged_in(&mut self) {
         match self {

@@ -34,6 +34,23 @@ pub(super) fn found_dead(live: &Live) {
     );
 }
 
+/// The log's line where the file holds another credential.
+pub(super) fn new_credential() {
+    tracing::info!(
+        event = "new_credential",
+        "there is a new credential; logging in with it"
+    );
+}
+
+/// The log's line where timers stood still.
+pub(super) fn slept(slept: Duration) {
+    tracing::warn!(
+        event = "host_slept",
+        seconds = slept.as_secs(),
+        "the host slept; the token has aged meanwhile"
+    );
+}
+
 /// A failure without its details: those of one kind in a row are one story.
 type Kind = std::mem::Discriminant<Failure>;
 

@@ -33,6 +33,7 @@ fn config(token_path: PathBuf) -> AutoAuth {
             namespace: Some("team".to_owned()),
             min_backoff: Duration::from_secs(1),
             max_backoff: Duration::from_mins(5),
+            wrap_ttl: None,
             exit_on_err: false,
             login: Login::Kubernetes {
                 role: "app".to_owned(),
@@ -40,6 +41,7 @@ fn config(token_path: PathBuf) -> AutoAuth {
             },
         },
         sinks: Vec::new(),
+        login_on_new_credential: true,
     }
 }
 
@@ -362,6 +364,86 @@ async fn a_silent_vault_does_not_hold_the_task_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_new_token_in_the_file_is_used_within_seconds_and_once() {
+    let mut running = run_token_file(Fake::start(|_| {
+        look_up(3600, Some("2030-01-01T00:00:00Z"), false)
+    }));
+    running.token("s.given").await;
+    let path = running.folder.path().join("token");
+    time::sleep(Duration::from_mins(5)).await;
+    assert_eq!(running.fake.count(LOOK_UP), 1, "nothing has changed");
+    std::fs::write(&path, "s.next\n").unwrap();
+    let changed = Instant::now();
+    running.token("s.next").await;
+    assert!(changed.elapsed() <= Duration::from_secs(6));
+    time::sleep(Duration::from_mins(5)).await;
+    assert_eq!(running.fake.count(LOOK_UP), 2);
+    // What is gone is no news.
+    std::fs::remove_file(&path).unwrap();
+    time::sleep(Duration::from_mins(5)).await;
+    assert_eq!(running.fake.count(LOOK_UP), 2);
+    assert_eq!(running.now_held(), "s.next");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_credential_is_not_used_where_that_is_not_wanted_unless_logins_fail() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("jwt");
+    std::fs::write(&path, "the-jwt").unwrap();
+    let mut config = config(path.clone());
+    config.login_on_new_credential = false;
+    config.method.login = Login::Jwt {
+        role: "app".to_owned(),
+        path: path.clone(),
+        remove_after_reading: false,
+        remove_follows_symlinks: false,
+    };
+    let fake = Fake::start(|asked| match asked.body["jwt"].as_str() {
+        Some("bad") => fake::error(403, "permission denied"),
+        _ => fake::auth("t1", 3600, false),
+    });
+    let mut running = run_on(fake, &config, folder);
+    running.token("t1").await;
+    std::fs::write(&path, "bad").unwrap();
+    time::sleep(Duration::from_mins(30)).await;
+    assert_eq!(running.fake.count(LOGIN), 1);
+    // The token's time comes, and nothing helps but a better credential.
+    time::sleep(Duration::from_mins(25)).await;
+    let refused = running.fake.count(LOGIN);
+    assert!(refused > 3, "{refused}");
+    std::fs::write(&path, "good").unwrap();
+    time::sleep(Duration::from_secs(7)).await;
+    let asked = running.fake.asked();
+    assert_eq!(asked.last().unwrap().body["jwt"], "good");
+    assert!(running.fake.count(LOGIN) <= refused + 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrapped_login_is_handed_on_and_never_renewed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("jwt");
+    std::fs::write(&path, "the-jwt").unwrap();
+    let mut config = config(path);
+    config.method.wrap_ttl = Some(Duration::from_mins(1));
+    let info = r#"{"token":"s.wrapping","accessor":"a","ttl":60,"creation_time":"2026-01-01T00:00:00Z","creation_path":"auth/kubernetes/login","wrapped_accessor":"w"}"#;
+    let answer: serde_json::Value = serde_json::from_str(info).unwrap();
+    let fake = Fake::start(move |_| {
+        Reply(
+            200,
+            None,
+            serde_json::json!({ "wrap_info": answer, "auth": null }),
+        )
+    });
+    let mut running = run_on(fake, &config, folder);
+    running.token(info).await;
+    let wrapped = running.tokens.borrow().live().unwrap().wrapped;
+    assert!(wrapped);
+    time::sleep(Duration::from_hours(2)).await;
+    assert_eq!(running.fake.asked().len(), 1);
+    assert_eq!(running.fake.asked()[0].wrap_ttl.as_deref(), Some("60"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_credential_vault_is_not_asked() {
     let mut running = run(obliging(60), false);
     running.token("t1").await;
@@ -524,6 +606,7 @@ fn left(text: &str) -> Live {
     let now = Instant::now();
     Live {
         token: crate::token::Token::new(text).unwrap(),
+        wrapped: false,
         accessor: format!("accessor of {text}"),
         policies: vec!["app".to_owned()],
         generation: 1,

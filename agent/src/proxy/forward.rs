@@ -199,6 +199,7 @@ mod tests {
     fn live(token: &str) -> Arc<Live> {
         Arc::new(Live {
             token: Token::new(token).unwrap(),
+            wrapped: false,
             accessor: String::new(),
             policies: Vec::new(),
             generation: 1,

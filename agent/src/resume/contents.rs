@@ -36,9 +36,10 @@ impl Contents {
     }
 }
 
-/// The token first, which is always kept, and of the cache as much as fits.
+/// The token first, which is always kept, and of the cache as much as fits. What stands for a wrapped token is not the
+/// agent's to use again.
 pub(super) fn write(writer: &mut Writer, token: Option<&Live>, cache: Option<&Cache>, most: usize) {
-    if let Some(live) = token {
+    if let Some(live) = token.filter(|live| !live.wrapped) {
         writer.byte(TOKEN);
         writer.text(live.token.expose());
         writer.text(&live.accessor);
@@ -58,6 +59,7 @@ fn read_token(reader: &mut Reader<'_>) -> Option<Live> {
     let policies = (0..reader.number()?).map(|_| reader.text().map(str::to_owned));
     Some(Live {
         token,
+        wrapped: false,
         accessor,
         policies: policies.collect::<Option<_>>()?,
         generation: 1,

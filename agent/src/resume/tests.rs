@@ -31,6 +31,7 @@ fn at(seconds: u64) -> Clock {
 fn live(text: &str) -> Live {
     Live {
         token: Token::new(text).unwrap(),
+        wrapped: false,
         accessor: "accessor".to_owned(),
         policies: vec!["default".to_owned(), "app".to_owned()],
         generation: 4,
@@ -150,6 +151,7 @@ fn another_server_login_or_role_is_another_fingerprint() {
             namespace: None,
             min_backoff: Duration::from_secs(1),
             max_backoff: Duration::from_secs(2),
+            wrap_ttl: None,
             exit_on_err: false,
             login: Login::AppRole {
                 role_id: role_id.clone(),
@@ -163,6 +165,7 @@ fn another_server_login_or_role_is_another_fingerprint() {
         config.auto_auth = Some(AutoAuth {
             method,
             sinks: Vec::new(),
+            login_on_new_credential: true,
         });
         fingerprint(&config)
     };

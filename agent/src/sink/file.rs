@@ -185,6 +185,11 @@ impl Sink {
         let place = Arc::clone(&self.place);
         let writing = tokio::task::spawn_blocking(move || match &wrapped {
             Some(text) => place.put(text),
+            // JSON ends with a line, as the peers write it; a token alone does not.
+            None if live.wrapped => {
+                let text = Zeroizing::new(format!("{}\n", live.token.expose()));
+                place.put(text.as_bytes())
+            }
             None => place.put(live.token.expose().as_bytes()),
         });
         writing.await.unwrap_or_else(|error| {

@@ -276,6 +276,11 @@ impl Client {
         request.body(body).map_err(Error::Request)
     }
 
+    /// The certificate that the `vault` block names.
+    pub(crate) fn identity(&self) -> Option<&ClientCertificate> {
+        self.0.vault.client_certificate.as_ref()
+    }
+
     /// The server's address, for people to read.
     pub(crate) fn target(&self) -> &str {
         &self.0.target

@@ -28,6 +28,7 @@ pub(crate) struct Asked {
     pub(crate) path: String,
     pub(crate) token: Option<String>,
     pub(crate) namespace: Option<String>,
+    pub(crate) wrap_ttl: Option<String>,
     pub(crate) body: Value,
 }
 
@@ -132,6 +133,7 @@ async fn reply(
         path: head.uri.path().to_owned(),
         token: header("x-vault-token"),
         namespace: header("x-vault-namespace"),
+        wrap_ttl: header("x-vault-wrap-ttl"),
         body: serde_json::from_slice(&body).unwrap_or_default(),
     };
     log.lock().unwrap().push(asked.clone());

@@ -79,11 +79,13 @@ fn auto_auth(injection: &Injection, is_private: bool) -> AutoAuth {
             namespace: None,
             min_backoff: Duration::from_secs(1),
             max_backoff: Duration::from_mins(5),
+            wrap_ttl: None,
             // An injected agent never exits over a login.
             exit_on_err: false,
             login: injection.login.clone(),
         },
         sinks: sinks.collect(),
+        login_on_new_credential: true,
     }
 }
 

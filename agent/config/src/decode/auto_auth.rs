@@ -30,13 +30,18 @@ pub(super) fn auto_auth(report: &mut Report, top: &mut Block<'_>, draft: &mut Dr
         return;
     };
     draft.auto_auth = Some(block.at());
-    let method = method(report, &mut block);
+    let method = method(report, &mut block, draft);
     let sinks = sink::sinks(report, &mut block, draft);
+    let login_on_new_credential = block.flag(report, "enable_reauth_on_new_credentials");
     block.finish(report);
-    draft.config.auto_auth = method.map(|method| AutoAuth { method, sinks });
+    draft.config.auto_auth = method.map(|method| AutoAuth {
+        method,
+        sinks,
+        login_on_new_credential: login_on_new_credential.unwrap_or(true),
+    });
 }
 
-fn method(report: &mut Report, auto_auth: &mut Block<'_>) -> Option<Method> {
+fn method(report: &mut Report, auto_auth: &mut Block<'_>, draft: &mut Draft) -> Option<Method> {
     let fields = auto_auth.take("method");
     let path = auto_auth.path_of("method");
     let types: Vec<&str> = [METHODS, peer::REFUSED_METHODS].concat();
@@ -72,7 +77,7 @@ fn method(report: &mut Report, auto_auth: &mut Block<'_>) -> Option<Method> {
         .flat_map(|(body, _)| body.fields.iter().copied());
     let block = Block::new(Kind::Method, path, at, fields.collect());
     if METHODS.contains(&kind.text) {
-        known_method(report, block, kind.text)
+        known_method(report, block, kind.text, draft)
     } else {
         let path = block.path_of("type");
         report.wrong(kind.at, path, other_method(kind.text));
@@ -80,12 +85,24 @@ fn method(report: &mut Report, auto_auth: &mut Block<'_>) -> Option<Method> {
     }
 }
 
-fn known_method(report: &mut Report, mut block: Block<'_>, kind: &str) -> Option<Method> {
+fn known_method(
+    report: &mut Report,
+    mut block: Block<'_>,
+    kind: &str,
+    draft: &mut Draft,
+) -> Option<Method> {
     let _type = block.take("type");
     let mount_path = mount_path(report, &mut block, kind);
     let namespace = block.text(report, "namespace");
     let (min_backoff, max_backoff) = backoff(report, &mut block);
     let exit_on_err = block.flag(report, "exit_on_err").unwrap_or_default();
+    draft.wrap_ttl = block.value(report, "wrap_ttl", scalar::duration);
+    if kind == "token_file"
+        && let Some(found) = &draft.wrap_ttl
+    {
+        let what = "the token_file method makes no login that could be wrapped";
+        report.wrong_at(&found.origin, what);
+    }
     let login = login::login(report, &mut block, kind);
     block.finish(report);
     Some(Method {
@@ -93,6 +110,7 @@ fn known_method(report: &mut Report, mut block: Block<'_>, kind: &str) -> Option
         namespace: namespace.and_then(|found| canonical(&found.value)),
         min_backoff,
         max_backoff,
+        wrap_ttl: draft.wrap_ttl.as_ref().map(|found| found.value),
         exit_on_err,
         login: login?,
     })

@@ -14,6 +14,8 @@ pub struct AutoAuth {
     pub method: Method,
     /// `sink` blocks; none is fine where the proxy attaches the token.
     pub sinks: Vec<Sink>,
+    /// `enable_reauth_on_new_credentials`, true by default: a new credential in a file leads to a login.
+    pub login_on_new_credential: bool,
 }
 
 /// The `method` block.
@@ -28,6 +30,8 @@ pub struct Method {
     pub min_backoff: Duration,
     /// `max_backoff`, 5 min by default; not below `min_backoff`.
     pub max_backoff: Duration,
+    /// `wrap_ttl`: the login is wrapped, and the one sink gets the wrapping token, of so long a life, as JSON.
+    pub wrap_ttl: Option<Duration>,
     /// `exit_on_err`: the first failed login ends the process with status 1.
     pub exit_on_err: bool,
     /// `type` and `config`.

@@ -197,7 +197,7 @@ prop_compose! {
         let (min_backoff, max_backoff) = (one.min(other), one.max(other));
         let has_mount = !matches!(login, Login::TokenFile { .. });
         let mount_path = if has_mount { mount_path } else { String::new() };
-        Method { mount_path, namespace, min_backoff, max_backoff, exit_on_err, login }
+        Method { mount_path, namespace, min_backoff, max_backoff, wrap_ttl: None, exit_on_err, login }
     }
 }
 
@@ -322,7 +322,7 @@ prop_compose! {
         let sinks = [sink_0, sink_1].into_iter().take(sink_count).collect();
         Config {
             vault,
-            auto_auth: Some(AutoAuth { method, sinks }),
+            auto_auth: Some(AutoAuth { method, sinks, login_on_new_credential: !exit_after_auth }),
             cache,
             attach_token,
             listeners: [listener_0, listener_1].into_iter().take(listener_count).collect(),
@@ -427,12 +427,17 @@ fn what_is_shown_has_no_secret() {
             namespace: None,
             min_backoff: Duration::from_secs(1),
             max_backoff: Duration::from_secs(2),
+            wrap_ttl: None,
             exit_on_err: false,
             login,
         };
         let sinks = Vec::new();
         let config = Config {
-            auto_auth: Some(AutoAuth { method, sinks }),
+            auto_auth: Some(AutoAuth {
+                method,
+                sinks,
+                login_on_new_credential: true,
+            }),
             ..Config::default()
         };
         for shown in [config.to_json_without_secrets(), format!("{config:?}")] {

@@ -61,6 +61,7 @@ fn watching(
 fn live(ttl: Option<Duration>) -> TokenState {
     TokenState::Live(Arc::new(Live {
         token: crate::token::Token::new(SECRET).unwrap(),
+        wrapped: false,
         accessor: "accessor-1".to_owned(),
         policies: vec!["default".to_owned()],
         generation: 3,

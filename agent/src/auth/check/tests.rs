@@ -7,6 +7,7 @@ use crate::vault::fake::{self, Asked, Fake, Reply};
 fn live(generation: u64) -> Arc<Live> {
     Arc::new(Live {
         token: Token::new(format!("t{generation}")).unwrap(),
+        wrapped: false,
         accessor: String::new(),
         policies: Vec::new(),
         generation,

@@ -63,6 +63,11 @@ impl AppRole {
         Ok(wire::Body(body))
     }
 
+    pub(super) fn has_news(&self) -> bool {
+        let secret_id = self.secret_id.as_ref();
+        self.role_id.has_news() || secret_id.is_some_and(Remembered::has_news)
+    }
+
     pub(super) fn accepted(&mut self) {
         if let Some(file) = &mut self.secret_id {
             file.accepted();

@@ -61,6 +61,11 @@ impl Remembered {
         Ok(self.last.as_ref().map_or("", |text| text.as_str()))
     }
 
+    /// Whether the file is there and holds something else than what was read last.
+    pub(super) fn has_news(&self) -> bool {
+        read_trimmed(&self.path, self.trim).is_ok_and(|text| self.last.as_ref() != Some(&text))
+    }
+
     /// Vault has accepted what was read last. A credential that somebody wrote since then stays for the next login.
     pub(super) fn accepted(&mut self) {
         if self.removal == Removal::Never {

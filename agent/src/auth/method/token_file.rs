@@ -6,7 +6,7 @@ use super::remembered::{Remembered, Removal};
 use super::{Attempt, Error};
 use crate::token::Token;
 
-pub(crate) struct TokenFile(Remembered);
+pub(crate) struct TokenFile(pub(super) Remembered);
 
 impl TokenFile {
     pub(super) fn new(path: &Path) -> Self {

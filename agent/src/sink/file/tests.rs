@@ -161,6 +161,7 @@ fn an_unknown_owner_is_named() {
 fn live(text: &str, generation: u64) -> TokenState {
     TokenState::Live(Arc::new(Live {
         token: Token::new(text).unwrap(),
+        wrapped: false,
         accessor: String::new(),
         policies: Vec::new(),
         generation,

@@ -52,6 +52,7 @@ impl Running {
     fn login(&self, text: &str, generation: u64) {
         self.tokens.send_replace(TokenState::Live(Arc::new(Live {
             token: Token::new(text).unwrap(),
+            wrapped: false,
             accessor: String::new(),
             policies: Vec::new(),
             generation,

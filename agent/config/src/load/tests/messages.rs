@@ -33,6 +33,8 @@ const FILE: &str = r#"sink "file" { config { path = "/t" } }"#;
 
 const BOTH_ATTACH: &str = r#"auto_auth { method "kubernetes" { config { role = "web" } } }
     listener "unix" { address = "/s" } cache { use_auto_auth_token = true } api_proxy { use_auto_auth_token = true }"#;
+const WRAPPED_ATTACH: &str = r#"auto_auth { method "kubernetes" { wrap_ttl = 60 config { role = "web" } }
+    sink "file" { config { path = "/t" } } } listener "unix" { address = "/s" } api_proxy { use_auto_auth_token = true }"#;
 const CACHE_ALONE: &str = r#"auto_auth { method "kubernetes" { config { role = "web" } } sink "file" { config { path = "/t" } } }
     cache {}"#;
 
@@ -181,6 +183,19 @@ const MISTAKES: &[(In, &str, Said)] = &[
         &[("auto_auth", "nobody gets the token: write a `sink` block, or `use_auto_auth_token = true` in `api_proxy`")]),
     (Top, "api_proxy { use_auto_auth_token = true }",
         &[("use_auto_auth_token", "there is no token to use: write an `auto_auth` block")]),
+    // A wrapped login.
+    (Method, "wrap_ttl = 60 } sink \"file\" { config { path = \"/u\" }",
+        &[("wrap_ttl", "needs exactly one `sink`, of type \"file\": a wrapping token opens once")]),
+    (AutoAuth, "method \"kubernetes\" { wrap_ttl = 60 config { role = \"web\" } } sink \"socket\" { config { path = \"/t\" } }",
+        &[("wrap_ttl", "needs exactly one `sink`, of type \"file\": a wrapping token opens once")]),
+    (AutoAuth,
+        "method \"kubernetes\" { wrap_ttl = 60 config { role = \"web\" } } sink \"file\" { wrap_ttl = 5 config { path = \"/t\" } }",
+        &[("wrap_ttl", "is also in the sink; wrap in one place")]),
+    (AutoAuth,
+        "method \"token_file\" { wrap_ttl = 60 config { token_file_path = \"/s\" } } sink \"file\" { config { path = \"/t\" } }",
+        &[("wrap_ttl", "the token_file method makes no login that could be wrapped")]),
+    (Whole, WRAPPED_ATTACH,
+        &[("use_auto_auth_token", "there is no token to use: `auto_auth.method.wrap_ttl` hides it from the agent")]),
     (Whole, BOTH_ATTACH, &[("cache.use_auto_auth_token", "is also in `api_proxy`; leave it out here")]),
     (Whole, CACHE_ALONE, &[("cache", "nobody can reach it: write a `listener` block")]),
     (Top, "listener \"tcp\" { address = \"localhost:8100\" tls_disable = true }",
