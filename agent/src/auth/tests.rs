@@ -674,7 +674,8 @@ async fn the_token_of_an_earlier_process_that_vault_refuses_is_never_used() {
         }),
         left("left"),
     );
-    let dead = running.checks.death_after(0).await;
+    let dead = time::timeout(Duration::from_mins(1), running.checks.death_after(0));
+    let dead = dead.await.expect("its death is told");
     assert_eq!(dead.token.expose(), "left", "its leases are to end");
     let state = running
         .tokens

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::*;
+use crate::cache::clear::Clear;
 use crate::token::{Live, Token};
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -277,6 +278,11 @@ fn keeper(folder: &TempDir) -> (watch::Sender<TokenState>, Keeper) {
     (sender, open(folder).keeper(Some(tokens), None))
 }
 
+fn empty_cache() -> Cache {
+    let metrics = crate::cache::metrics::Metrics::new(&prometheus::Registry::new()).unwrap();
+    Cache::new(&model::Cache::default(), metrics)
+}
+
 fn token(folder: &TempDir) -> Option<String> {
     let left = open(folder).found().token?;
     Some(left.token.expose().to_owned())
@@ -296,10 +302,13 @@ async fn until(folder: &TempDir, expected: Option<&str>) {
 async fn the_file_has_the_newest_token_and_outlives_the_task() {
     let folder = tempfile::tempdir().unwrap();
     left(&folder);
-    let (sender, keeper) = keeper(&folder);
+    let (sender, mut keeper) = keeper(&folder);
+    let cache = empty_cache();
+    keeper.cache = Some(cache.clone());
     let (trigger, shutdown) = shutdown::channel();
     let mut tasks = JoinSet::new();
     tasks.spawn(keeper.run(shutdown));
+    cache.clear(&Clear::All);
     time::sleep(Duration::from_mins(1)).await;
     assert_eq!(
         token(&folder).as_deref(),
@@ -316,6 +325,39 @@ async fn the_file_has_the_newest_token_and_outlives_the_task() {
     tasks.join_next().await.unwrap().unwrap();
     assert_eq!(token(&folder).as_deref(), Some("two"));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_cache_is_written_at_once_and_then_once_a_second() {
+    let folder = tempfile::tempdir().unwrap();
+    let (sender, mut keeper) = keeper(&folder);
+    let cache = empty_cache();
+    keeper.cache = Some(cache.clone());
+    let (_trigger, shutdown) = shutdown::channel();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(keeper.run(shutdown));
+    sender.send_replace(TokenState::Live(Arc::new(live("one"))));
+    until(&folder, Some("one")).await;
+    let file = || {
+        let found = fs::metadata(folder.path().join(NAME)).unwrap();
+        (found.ino(), found.ctime(), found.ctime_nsec())
+    };
+    let (before, mut writes) = (file(), 0);
+    cache.clear(&Clear::All);
+    time::sleep(Duration::from_millis(100)).await;
+    assert_ne!(file(), before);
+    let mut last = file();
+    for _ in 0..100 {
+        cache.clear(&Clear::All);
+        time::sleep(Duration::from_millis(100)).await;
+        let now = file();
+        writes += usize::from(now != std::mem::replace(&mut last, now));
+    }
+    assert!((9..=11).contains(&writes), "{writes} in 10 s");
+    time::sleep(HOUR).await;
+    let quiet = file();
+    time::sleep(HOUR).await;
+    assert_eq!(file(), quiet, "nothing has changed");
 }
 
 #[tokio::test(start_paused = true)]
