@@ -23,7 +23,8 @@ pub(crate) fn build(package: &str) -> anyhow::Result<Binary> {
     let root = tools::root()?;
     let host = host()?;
     let packed = packs();
-    let config = format!("target.{host}.rustflags={:?}", flags(packed));
+    let flags = flags(&sources()?, packed, folds());
+    let config = format!("target.{host}.rustflags={flags:?}");
     let mut command = shell::cargo(["build", "--release", "--locked"])?;
     command.args(["--package", package, "--target", &host, "--config", &config]);
     command.arg("--target-dir").arg(root.join("target"));
@@ -61,14 +62,51 @@ pub(crate) fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Static; and with the addresses that the start has to relocate packed into a bitmap: a position-independent agent is
-/// 3 % smaller so.
-fn flags(packed: bool) -> Vec<&'static str> {
-    let mut flags = vec!["-C", "target-feature=+crt-static"];
+/// Static; without the folders of this machine in the messages of panics, so that the same source gives the same bytes
+/// everywhere; and smaller where the tools allow it: with equal functions folded into one, and with the addresses that
+/// the start has to relocate packed into a bitmap.
+fn flags(sources: &[PathBuf], packed: bool, folds: bool) -> Vec<String> {
+    let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
+    for folder in sources {
+        flags.push(format!("--remap-path-prefix={}/=", folder.display()));
+    }
     if packed {
-        flags.extend(["-C", "link-arg=-Wl,-z,pack-relative-relocs"]);
+        flags.push("-Clink-arg=-Wl,-z,pack-relative-relocs".to_owned());
+    }
+    if folds {
+        flags.push(FOLD.to_owned());
     }
     flags
+}
+
+/// Two functions of one address differ in nothing that Rust promises.
+const FOLD: &str = "-Clink-arg=-Wl,--icf=all";
+
+/// Whether the linker folds equal functions: lld does, which rustc brings along, and so does gold.
+fn folds() -> bool {
+    tempfile::NamedTempFile::new().is_ok_and(|output| {
+        let mut link = Command::new("rustc");
+        link.args([FOLD, "--crate-type=cdylib", "-", "-o"])
+            .arg(output.path());
+        shell::succeeds(&mut link)
+    })
+}
+
+/// Where the sources of dependencies lie, one folder for each registry.
+fn sources() -> anyhow::Result<Vec<PathBuf>> {
+    shell::run(&mut shell::cargo(["fetch", "--locked", "--quiet"])?)?;
+    let home = std::env::var_os("CARGO_HOME").map_or_else(
+        || Path::new(&std::env::var_os("HOME").unwrap_or_default()).join(".cargo"),
+        PathBuf::from,
+    );
+    let Ok(registries) = home.join("registry/src").read_dir() else {
+        return Ok(Vec::new());
+    };
+    let mut folders = registries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<Vec<_>, _>>()?;
+    folders.sort_unstable();
+    Ok(folders)
 }
 
 /// Whether relocations can be packed: a static program relocates itself, and glibc reads the bitmap from 2.36 on.
