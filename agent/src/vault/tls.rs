@@ -14,6 +14,10 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
+use provider::provider;
+
+mod provider;
+
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("read {path}")]
@@ -59,8 +63,7 @@ pub(crate) enum Error {
 
 /// For a connector that is never asked for TLS, so that nothing need be trusted.
 pub(super) fn plain() -> Result<ClientConfig, Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    Ok(ClientConfig::builder_with_provider(provider)
+    Ok(ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(Error::Versions)?
         .with_root_certificates(RootCertStore::empty())
@@ -68,7 +71,7 @@ pub(super) fn plain() -> Result<ClientConfig, Error> {
 }
 
 pub(super) fn config(vault: &Vault) -> Result<ClientConfig, Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = provider();
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(Error::Versions)?;
