@@ -23,6 +23,7 @@ mod cache;
 mod clock;
 mod connection;
 mod proxy;
+mod resolver;
 mod resume;
 mod settings;
 mod sink;

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 
 use super::handler::{Handler, Surface};
 use crate::connection::{self, Limits, Service, Stream};
+use crate::resolver;
 use crate::socket::Socket;
 
 /// More than a kubelet, a Prometheus and a person need; the next one waits in the kernel's queue.
@@ -81,7 +82,12 @@ pub(crate) async fn bind(admin: &Admin, handler: &Arc<Handler>) -> Result<Vec<Se
 }
 
 async fn bind_tcp(address: &HostPort) -> io::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind((address.host.as_str(), address.port)).await?;
+    let found = resolver::look_up(&address.host).await?;
+    let found: Vec<_> = found
+        .into_iter()
+        .map(|ip| SocketAddr::new(ip, address.port))
+        .collect();
+    let listener = TcpListener::bind(found.as_slice()).await?;
     let bound = listener.local_addr()?;
     Ok((listener, bound))
 }

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::task::{Context, Poll};
 
@@ -11,6 +11,7 @@ use keyside_config::model::listener::{Bind, HostPort};
 use tokio::net::TcpListener;
 
 use crate::connection::Stream;
+use crate::resolver;
 use crate::socket;
 
 /// A Unix socket's mode where none is configured: the agent's own user.
@@ -105,21 +106,11 @@ fn is_unsupported(error: &io::Error) -> bool {
 }
 
 async fn addresses(address: &HostPort) -> Result<Vec<IpAddr>, Error> {
-    if let Ok(ip) = address.host.parse() {
-        return Ok(vec![ip]);
-    }
-    // Not left to /etc/hosts: a container may have none, or only one of the two in it.
-    if address.host.eq_ignore_ascii_case("localhost") {
-        return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
-    }
-    let found = tokio::net::lookup_host((address.host.as_str(), address.port)).await;
-    let found = found.map_err(|source| Error::LookUp {
+    let found = resolver::look_up(&address.host).await;
+    found.map_err(|source| Error::LookUp {
         address: address.clone(),
         source,
-    })?;
-    let mut ips: Vec<IpAddr> = found.map(|found| found.ip()).collect();
-    ips.dedup();
-    Ok(ips)
+    })
 }
 
 impl Socket {

@@ -16,6 +16,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UnixStream};
 use tower_service::Service;
 
+use crate::resolver::Resolver;
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Connecting<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 
@@ -25,14 +27,14 @@ pub(super) const LIMIT: Duration = Duration::from_secs(10);
 /// Below TLS: the two ways to a byte stream.
 #[derive(Clone)]
 pub(crate) enum Dial {
-    Tcp(HttpConnector),
+    Tcp(HttpConnector<Resolver>),
     /// The URI's host means nothing here; the path is the address.
     Unix(Arc<Path>),
 }
 
 impl Dial {
     pub(super) fn tcp() -> Self {
-        let mut connector = HttpConnector::new();
+        let mut connector = HttpConnector::new_with_resolver(Resolver);
         connector.set_nodelay(true);
         // The TLS layer above asks for `https`, too.
         connector.enforce_http(false);
