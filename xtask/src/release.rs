@@ -66,7 +66,11 @@ pub(crate) fn run() -> anyhow::Result<()> {
 /// everywhere; and smaller where the tools allow it: with equal functions folded into one, and with the addresses that
 /// the start has to relocate packed into a bitmap.
 fn flags(sources: &[PathBuf], packed: bool, folds: bool) -> Vec<String> {
-    let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
+    let mut flags = vec![
+        "-Ctarget-feature=+crt-static".to_owned(),
+        // They shorten the tables for unwinding by more than they lengthen the code, and let profilers walk the stack.
+        "-Cforce-frame-pointers=yes".to_owned(),
+    ];
     for folder in sources {
         flags.push(format!("--remap-path-prefix={}/=", folder.display()));
     }
