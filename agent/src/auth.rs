@@ -224,7 +224,7 @@ impl Task {
         let ended = live.expires.is_some_and(|ends| ends <= Instant::now());
         let reason = if ended {
             "it has ended"
-        } else if !self.method.agrees(&live.token) {
+        } else if !self.method.agrees(&live.token, &self.client) {
             "there is another one in the file"
         } else {
             self.resumed = Some(Arc::new(live));

@@ -157,6 +157,7 @@ fn fingerprint(config: &Config) -> [u8; 32] {
         },
         auto_auth: config.auto_auth.clone().map(|mut auto_auth| {
             auto_auth.sinks.clear();
+            auto_auth.login_on_new_credential = false;
             auto_auth.method.exit_on_err = false;
             auto_auth.method.min_backoff = Duration::ZERO;
             auto_auth.method.max_backoff = Duration::ZERO;

@@ -139,6 +139,42 @@ fn a_certificate_logs_in_and_renews() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Vault lets nobody renew such a token who does not show the certificate.
+#[test]
+fn a_killed_agent_shows_the_certificate_that_its_token_is_bound_to() -> anyhow::Result<()> {
+    let world = World::new()?;
+    trust_certificate(&world, "web", 9)?;
+    let leaf = world.server.pki().client("web")?;
+    let mut config = world.config();
+    let resume = json!({ "path": world.path("run") });
+    let fields = config.as_object_mut().context("an object")?;
+    fields.insert("resume".to_owned(), resume);
+    fields.insert(
+        "vault".to_owned(),
+        json!({ "address": world.server.address(), "tls_server_name": "vault.example" }),
+    );
+    let method = json!({
+        "type": "cert",
+        "config": {
+            "name": "web", "ca_cert": world.server.ca_path(),
+            "client_cert": leaf.certificate_path, "client_key": leaf.key_path,
+        },
+    });
+    let place = config.pointer_mut("/auto_auth/method");
+    place.context("no such block")?.clone_from(&method);
+    std::fs::create_dir(world.path("run"))?;
+    let mut agent = world.agent(&config)?;
+    agent.child.wait_for_event("resume_written")?;
+    agent.child.kill();
+    let mut agent = world.agent(&config)?;
+    let resumed = agent.child.wait_for_event("resumed")?;
+    assert_eq!(resumed.get("verified"), Some(&json!(true)));
+    agent.child.wait_for_event("renewed")?;
+    assert!(agent.child.events("renewal_refused").is_empty());
+    assert!(agent.child.events("logged_in").is_empty());
+    Ok(())
+}
+
 #[test]
 fn the_certificate_of_the_vault_block_logs_in_where_the_method_has_none() -> anyhow::Result<()> {
     let world = World::new()?;

@@ -270,15 +270,25 @@ impl Method {
     }
 
     /// Whether a token that an earlier process left is still the one to use: the one in a file is somebody else's
-    /// choice.
-    pub(super) fn agrees(&mut self, token: &Token) -> bool {
+    /// choice. What the other files hold is no news from now on: that process has logged in.
+    pub(super) fn agrees(&mut self, token: &Token, common: &Client) -> bool {
         match self {
-            Self::TokenFile(method) => match method.attempt() {
-                Ok(Attempt::LookUp(given)) => given == *token,
-                _ => true,
-            },
-            _ => true,
+            Self::TokenFile(method) => {
+                let given = method.attempt();
+                return !matches!(given, Ok(Attempt::LookUp(given)) if given != *token);
+            }
+            Self::Jwt(method) => method.token.note(),
+            Self::AppRole(method) => method.note(),
+            // The token is bound to the certificate. Where that cannot be read, a login will say so.
+            Self::Cert(method) => drop(method.credential(common)),
+            Self::Password(method) => method.file.note(),
+            Self::AliCloud(_)
+            | Self::Aws(_)
+            | Self::Azure(_)
+            | Self::Gcp(_)
+            | Self::Kubernetes(_) => {}
         }
+        true
     }
 
     /// What to log in and to renew through, where that is not the agent's common client.

@@ -772,3 +772,51 @@ async fn the_token_of_an_earlier_process_is_not_used_where_there_is_a_better_one
         assert_eq!(resumed, text == "s.given");
     }
 }
+
+/// With Vault there and with Vault away, for methods whose files are looked at.
+#[tokio::test(start_paused = true)]
+async fn the_credential_that_an_earlier_process_logged_in_with_is_no_news() {
+    for (away, secret_id) in [(false, false), (true, false), (true, true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("credential");
+        std::fs::write(&path, "known").unwrap();
+        let mut config = config(path.clone());
+        config.method.login = if secret_id {
+            Login::AppRole {
+                role_id: path.clone(),
+                secret_id: Some(path.clone()),
+                remove_secret_id_after_reading: false,
+                secret_id_wrapping_path: None,
+            }
+        } else {
+            Login::Jwt {
+                role: "app".to_owned(),
+                path: path.clone(),
+                remove_after_reading: false,
+                remove_follows_symlinks: false,
+            }
+        };
+        let fake = Fake::start(move |_| {
+            if away {
+                fake::error(503, "sealed")
+            } else {
+                looked_up(1700)
+            }
+        });
+        let mut running = run_after(fake, &config, folder, Some(left("left")));
+        running.token("left").await;
+        time::sleep(Duration::from_mins(2)).await;
+        running.fake.answers(|asked| match asked.path.as_str() {
+            LOGIN => fake::auth("new", 3600, true),
+            _ => looked_up(1500),
+        });
+        time::sleep(Duration::from_mins(2)).await;
+        assert_eq!(running.fake.count(LOGIN), 0, "{away} {secret_id}");
+        assert!(running.fake.count(LOOK_UP) >= 1);
+        assert_eq!(running.now_held(), "left");
+        if !secret_id {
+            std::fs::write(&path, "other").unwrap();
+            running.token("new").await;
+        }
+    }
+}

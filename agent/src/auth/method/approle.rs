@@ -63,6 +63,13 @@ impl AppRole {
         Ok(wire::Body(body))
     }
 
+    pub(super) fn note(&mut self) {
+        self.role_id.note();
+        if let Some(file) = &mut self.secret_id {
+            file.note();
+        }
+    }
+
     pub(super) fn has_news(&self) -> bool {
         let secret_id = self.secret_id.as_ref();
         self.role_id.has_news() || secret_id.is_some_and(Remembered::has_news)

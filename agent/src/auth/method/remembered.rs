@@ -61,6 +61,11 @@ impl Remembered {
         Ok(self.last.as_ref().map_or("", |text| text.as_str()))
     }
 
+    /// Takes what the file holds for known.
+    pub(super) fn note(&mut self) {
+        self.last = read_trimmed(&self.path, self.trim).ok();
+    }
+
     /// Whether the file is there and holds something else than what was read last.
     pub(super) fn has_news(&self) -> bool {
         read_trimmed(&self.path, self.trim).is_ok_and(|text| self.last.as_ref() != Some(&text))
