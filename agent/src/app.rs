@@ -37,6 +37,7 @@ pub(crate) struct App {
     proxy: proxy::Parts,
     resume: Option<resume::Keeper>,
     reload: Reload,
+    client: vault::client::Client,
     pid_file: Option<pid_file::PidFile>,
     readiness: Readiness,
     exit_after_auth: bool,
@@ -131,7 +132,8 @@ impl App {
         }
         let tokens = auto_auth.as_ref().map(|parts| parts.tokens.clone());
         let checks = auto_auth.as_ref().map(|parts| parts.checks.clone());
-        let proxy = proxy::Parts::build(&config, client, tokens.clone(), checks, &registry).await?;
+        let proxy =
+            proxy::Parts::build(&config, client.clone(), tokens.clone(), checks, &registry).await?;
         if let Some(cache) = proxy.cache() {
             cache.restore(left.saved);
         }
@@ -160,6 +162,7 @@ impl App {
             proxy,
             resume,
             reload,
+            client,
             pid_file,
             readiness,
             exit_after_auth: config.exit_after_auth,
@@ -176,6 +179,7 @@ impl App {
             proxy,
             resume,
             reload,
+            client,
             pid_file,
             readiness,
             exit_after_auth,
@@ -193,7 +197,7 @@ impl App {
         if let Some(resume) = resume {
             tasks.spawn("resume", resume.run(shutdown.clone()));
         }
-        tasks.spawn("reload", reload.run(shutdown.clone()));
+        tasks.spawn("reload", reload.run(client, shutdown.clone()));
         let up = Arc::new(AtomicBool::new(false));
         let (watched, seen) = (shutdown.clone(), Arc::clone(&up));
         tasks.spawn("readiness", async move {

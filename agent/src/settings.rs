@@ -17,6 +17,9 @@ pub(crate) mod help;
 /// The environment variable that holds a whole configuration, as JSON.
 pub(crate) const KEYSIDE_CONFIG: &str = "KEYSIDE_CONFIG";
 
+/// The environment variables that name files, as in the peers.
+const CONFIG_PATHS: [&str; 2] = ["BAO_AGENT_CONFIG_PATH", "VAULT_AGENT_CONFIG_PATH"];
+
 /// One run of the program.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Command {
@@ -123,12 +126,26 @@ pub(crate) enum Error {
 impl Place {
     /// Reads and checks all of it.
     pub(crate) fn load(&self) -> Result<Loaded, Error> {
-        let mut sources = files::read(&self.paths)?;
+        let mut sources = files::read(&self.named())?;
         sources.extend(environment(KEYSIDE_CONFIG).map(files::from_environment));
         if sources.is_empty() {
             return Err(Error::NoConfiguration);
         }
         load::load_with_notes(&sources, &environment, &self.flags).map_err(Error::Mistakes)
+    }
+}
+
+impl Place {
+    /// What `-config` names, else what the peers' variable does: paths with commas between them.
+    fn named(&self) -> Vec<PathBuf> {
+        let mut names = CONFIG_PATHS.iter();
+        match names.find_map(|name| environment(name)) {
+            Some(text) if self.paths.is_empty() => {
+                let paths = text.split(',').filter(|path| !path.is_empty());
+                paths.map(PathBuf::from).collect()
+            }
+            _ => self.paths.clone(),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ pub(crate) mod error;
 #[cfg(test)]
 pub(crate) mod fake;
 pub(crate) mod gate;
-mod tls;
+pub(crate) mod tls;
 pub(crate) mod wire;
 
 /// A request's body, streamed: what the proxy got from its client, or what the agent wrote itself.

@@ -139,6 +139,78 @@ fn flags_win_over_the_environment_and_it_over_files() -> anyhow::Result<()> {
 }
 
 #[test]
+fn keyside_config_wins_over_files_and_adds_to_them() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("agent.hcl");
+    std::fs::write(
+        &path,
+        format!("{LISTENER}log_level = \"warn\"\nworker_threads = 2\n"),
+    )?;
+    let listener = json!({ "type": "unix", "address": "/run/second.sock" });
+    let mut command = keyside_agent();
+    command.arg("check").arg("-config").arg(&path).env(
+        "KEYSIDE_CONFIG",
+        json!({ "log_level": "error", "listener": listener }).to_string(),
+    );
+    let (status, stdout, stderr) = run(command)?;
+    assert_eq!(status, 0, "{stderr}");
+    let effective: Value = serde_json::from_str(&stdout)?;
+    assert_eq!(effective["log_level"], "error");
+    assert_eq!(effective["worker_threads"], 2);
+    assert_eq!(effective["listener"][0]["address"], "127.0.0.1:0");
+    assert_eq!(effective["listener"][1]["address"], "/run/second.sock");
+    Ok(())
+}
+
+#[test]
+fn the_peers_variable_names_files_where_no_flag_does() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let [first, second, third] = ["1.hcl", "2.hcl", "3.hcl"].map(|name| folder.path().join(name));
+    std::fs::write(&first, format!("{LISTENER}worker_threads = 1\n"))?;
+    std::fs::write(&second, "worker_threads = 2\n")?;
+    std::fs::write(&third, format!("{LISTENER}worker_threads = 3\n"))?;
+    let both = format!("{},{}", first.display(), second.display());
+    let threads = |flag: Option<&Path>| {
+        let mut command = keyside_agent();
+        command.arg("check").env("VAULT_AGENT_CONFIG_PATH", &both);
+        if let Some(path) = flag {
+            command.arg("-config").arg(path);
+        }
+        let (status, stdout, stderr) = run(command)?;
+        anyhow::ensure!(status == 0, "{stderr}");
+        let effective: Value = serde_json::from_str(&stdout)?;
+        Ok(effective["worker_threads"].clone())
+    };
+    assert_eq!(threads(None)?, 2);
+    assert_eq!(threads(Some(&third))?, 3);
+    Ok(())
+}
+
+/// No silence about what somebody set, and no secret in what is said.
+#[test]
+fn variables_without_effect_are_noted_at_the_start() -> anyhow::Result<()> {
+    let world = World::new()?;
+    let path = world.path("config.json");
+    std::fs::write(&path, world.config().to_string())?;
+    let mut command = keyside_agent();
+    command
+        .arg(format!("-config={}", path.display()))
+        .env("VAULT_TOKEN", "hvs.SECRET")
+        .env("VAULT_NAMESPACE", "");
+    let mut agent = Agent::start(command, world.path("admin.sock"))?;
+    agent.child.wait_for_event("started")?;
+    let notes = agent.child.events("configuration_note");
+    let said: Vec<_> = notes
+        .iter()
+        .map(|note| note["message"].to_string())
+        .collect();
+    assert!(said.len() == 1, "{said:?}");
+    assert!(said[0].contains("VAULT_TOKEN"), "{said:?}");
+    assert!(!agent.child.lines().concat().contains("SECRET"));
+    Ok(())
+}
+
+#[test]
 fn keyside_config_alone_is_enough_to_log_in() -> anyhow::Result<()> {
     let world = World::new()?;
     let mut command = keyside_agent();

@@ -4,8 +4,8 @@
 //! when hyper hands it back whole because the idle connection it was queued on had already closed: nothing of it,
 //! neither head nor body, had been written then (`retry_canceled_requests` of hyper-util).
 
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -55,7 +55,9 @@ pub(crate) type Pool = legacy::Client<Connector, Body>;
 pub(crate) struct Client(Arc<Inner>);
 
 struct Inner {
-    pool: Pool,
+    way: RwLock<Way>,
+    /// Those that [`Client::with_certificates`] made.
+    derived: Mutex<Vec<Derived>>,
     gate: Gate,
     scheme: Scheme,
     authority: Authority,
@@ -64,6 +66,20 @@ struct Inner {
     /// For messages.
     target: String,
     vault: Vault,
+}
+
+/// What a reload replaces.
+struct Way {
+    pool: Pool,
+    /// Whom it trusts and what it presents; all else is as at the start.
+    vault: Vault,
+}
+
+/// A client whose certificates are others where they are given.
+struct Derived {
+    client: Weak<Inner>,
+    ca: Option<PathBuf>,
+    identity: Option<ClientCertificate>,
 }
 
 impl Client {
@@ -97,7 +113,11 @@ impl Client {
         let host = HeaderValue::from_str(&authority).map_err(|error| unusable(error.into()))?;
         let authority = Authority::try_from(authority).map_err(|error| unusable(error.into()))?;
         Ok(Self(Arc::new(Inner {
-            pool: pool(vault)?,
+            way: RwLock::new(Way {
+                pool: pool(vault)?,
+                vault: vault.clone(),
+            }),
+            derived: Mutex::default(),
             gate,
             scheme,
             authority,
@@ -115,15 +135,54 @@ impl Client {
         ca: Option<&Path>,
         identity: Option<&ClientCertificate>,
     ) -> Result<Self, Error> {
-        let mut vault = self.0.vault.clone();
-        if let Some(ca) = ca {
-            vault.ca_cert = Some(ca.to_owned());
-            (vault.ca_path, vault.ca_pem) = (None, None);
+        let vault = with(self.trusting(), ca, identity);
+        let client = Self::new(&vault, self.0.gate.clone())?;
+        let mut derived = self.derived();
+        derived.retain(|derived| derived.client.strong_count() > 0);
+        derived.push(Derived {
+            client: Arc::downgrade(&client.0),
+            ca: ca.map(Path::to_owned),
+            identity: identity.cloned(),
+        });
+        drop(derived);
+        Ok(client)
+    }
+
+    /// From now on, connections are made with the certificates of `vault`, read anew; so it is with the clients that
+    /// were made from this one. What is under way goes on, and idle connections are closed.
+    ///
+    /// Where that cannot be, the one concerned goes on as before.
+    pub(crate) fn reload(&self, vault: &Vault) -> Result<(), Error> {
+        let way = Way {
+            pool: pool(vault)?,
+            vault: vault.clone(),
+        };
+        *self.0.way.write().unwrap_or_else(PoisonError::into_inner) = way;
+        for derived in self.derived().iter() {
+            if let Some(inner) = derived.client.upgrade() {
+                let (ca, identity) = (derived.ca.as_deref(), derived.identity.as_ref());
+                Self(inner).reload(&with(vault.clone(), ca, identity))?;
+            }
         }
-        if let Some(identity) = identity {
-            vault.client_certificate = Some(identity.clone());
-        }
-        Self::new(&vault, self.0.gate.clone())
+        Ok(())
+    }
+
+    fn derived(&self) -> std::sync::MutexGuard<'_, Vec<Derived>> {
+        self.0
+            .derived
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The `vault` block with what the last reload read.
+    fn trusting(&self) -> Vault {
+        let way = self.0.way.read().unwrap_or_else(PoisonError::into_inner);
+        way.vault.clone()
+    }
+
+    fn pool(&self) -> Pool {
+        let way = self.0.way.read().unwrap_or_else(PoisonError::into_inner);
+        way.pool.clone()
     }
 
     /// Sends what a client of the proxy asked, once, with path and query exactly as given: the address's own path
@@ -277,8 +336,8 @@ impl Client {
     }
 
     /// The certificate that the `vault` block names.
-    pub(crate) fn identity(&self) -> Option<&ClientCertificate> {
-        self.0.vault.client_certificate.as_ref()
+    pub(crate) fn identity(&self) -> Option<ClientCertificate> {
+        self.trusting().client_certificate
     }
 
     /// The server's address, for people to read.
@@ -287,7 +346,7 @@ impl Client {
     }
 
     async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, Error> {
-        tokio::time::timeout(self.0.vault.timeout, self.0.pool.request(request))
+        tokio::time::timeout(self.0.vault.timeout, self.pool().request(request))
             .await
             .map_err(|_elapsed| self.timed_out(self.0.vault.timeout))?
             .map_err(|error| {
@@ -330,6 +389,18 @@ impl Client {
             source,
         }
     }
+}
+
+/// The `vault` block with these certificates instead of its own.
+fn with(mut vault: Vault, ca: Option<&Path>, identity: Option<&ClientCertificate>) -> Vault {
+    if let Some(ca) = ca {
+        vault.ca_cert = Some(ca.to_owned());
+        (vault.ca_path, vault.ca_pem) = (None, None);
+    }
+    if let Some(identity) = identity {
+        vault.client_certificate = Some(identity.clone());
+    }
+    vault
 }
 
 /// A pool of connections: to Vault; or, as its address says nothing but whether TLS is spoken, to anybody.

@@ -4,10 +4,11 @@
 //! would widen trust beyond what was asked for.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use keyside_config::model::vault::Vault;
+use keyside_config::model::vault::{Address, Vault};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
@@ -101,6 +102,28 @@ pub(super) fn config(vault: &Vault) -> Result<ClientConfig, Error> {
             key: identity.key.clone(),
             source,
         })
+}
+
+/// What the file system says of the files that [`config`] reads: when one of them changes, so does this.
+pub(crate) fn fingerprint(vault: &Vault) -> Vec<(PathBuf, Option<[i64; 3]>)> {
+    let Address::Tcp { tls: true, .. } = vault.address else {
+        return Vec::new();
+    };
+    let pair = vault.client_certificate.iter();
+    let pair = pair.flat_map(|pair| [&pair.certificate, &pair.key]);
+    let mut paths: Vec<_> = vault.ca_cert.iter().chain(pair).cloned().collect();
+    if let Some(folder) = &vault.ca_path {
+        paths.extend(files(folder).unwrap_or_default());
+    }
+    let told = |path: &PathBuf| {
+        let of = fs::metadata(path).ok()?;
+        Some([of.mtime(), of.mtime_nsec(), of.ino().cast_signed()])
+    };
+    let told = paths.into_iter().map(|path| {
+        let told = told(&path);
+        (path, told)
+    });
+    told.collect()
 }
 
 fn roots(vault: &Vault) -> Result<RootCertStore, Error> {

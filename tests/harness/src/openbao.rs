@@ -170,6 +170,17 @@ impl Server {
         self.process.signal(Signal::CONT)
     }
 
+    /// Presents another certificate on new connections, after a moment.
+    ///
+    /// # Errors
+    /// When its files cannot be written or the server is gone.
+    pub fn present(&self, leaf: &pki::Leaf) -> anyhow::Result<()> {
+        let file = |name: &str| self.pki.folder().join(name);
+        std::fs::write(file("openbao.crt"), &leaf.certificate)?;
+        std::fs::write(file("openbao.key"), &leaf.key)?;
+        self.process.signal(Signal::HUP)
+    }
+
     /// Seals the server: it answers 503 until [`Server::unseal`].
     ///
     /// # Errors

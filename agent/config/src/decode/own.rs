@@ -72,13 +72,19 @@ fn whole(node: &Node) -> Read<u32> {
 }
 
 fn rate_limit(text: &str) -> Read<Limits> {
+    // A rate may have a fraction there.
+    let whole = |text: &str| {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let is_fraction = fraction.bytes().all(|b| b.is_ascii_digit());
+        whole.parse().ok().filter(|_| is_fraction)
+    };
     let (rate, burst) = text.split_once(':').unwrap_or((text, text));
-    match (rate.parse().ok(), burst.parse().ok()) {
+    match (whole(rate), whole(burst)) {
         (Some(rate @ 1..), Some(burst @ 1..)) => Ok(Limits {
             requests_per_second: rate,
             burst,
         }),
-        _ => Err("must be whole numbers above 0: `rate` or `rate:burst`".to_owned()),
+        _ => Err("must be numbers from 1: `rate` or `rate:burst`".to_owned()),
     }
 }
 

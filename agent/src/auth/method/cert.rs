@@ -60,7 +60,7 @@ impl Cert {
 
     /// Of the certificate and the key, wherever they are named.
     fn digest(&self, common: &Client) -> Option<Digest> {
-        let identity = self.identity.as_ref().or_else(|| common.identity())?;
+        let identity = self.identity.clone().or_else(|| common.identity())?;
         let mut digest = Context::new(&SHA256);
         for path in [&identity.certificate, &identity.key] {
             digest.update(Zeroizing::new(std::fs::read(path).ok()?).as_slice());

@@ -80,6 +80,27 @@ async fn what_keeps_no_connection_says_so() {
     }
 }
 
+#[test]
+fn a_reload_reaches_the_clients_with_certificates_of_their_own() {
+    let common = client(1, "");
+    let own = ClientCertificate {
+        certificate: "/own.crt".into(),
+        key: "/own.key".into(),
+    };
+    let derived = common
+        .with_certificates(Some(Path::new("/own-ca.pem")), Some(&own))
+        .unwrap();
+    let mut wanted = common.trusting();
+    wanted.ca_cert = Some("/new-ca.pem".into());
+    wanted.tls_server_name = Some("new".to_owned());
+    common.reload(&wanted).unwrap();
+    assert_eq!(common.trusting(), wanted);
+    let trusting = derived.trusting();
+    assert_eq!(trusting.ca_cert.as_deref(), Some(Path::new("/own-ca.pem")));
+    assert_eq!(trusting.client_certificate, Some(own));
+    assert_eq!(trusting.tls_server_name.as_deref(), Some("new"));
+}
+
 fn gate() -> Gate {
     Gate::new(&Limits::default(), Metrics::new(&Registry::new()).unwrap())
 }

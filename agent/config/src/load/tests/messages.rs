@@ -253,7 +253,7 @@ const NOTES: &[(In, &str, &str, &str)] = &[
 const VARIABLES: &[(&str, &str, &str)] = &[(
     "VAULT_RATE_LIMIT",
     "0",
-    "must be whole numbers above 0: `rate` or `rate:burst`",
+    "must be numbers from 1: `rate` or `rate:burst`",
 )];
 
 const EMPTY: &str = "has no value; write one, or leave the key out";

@@ -223,6 +223,19 @@ fn every_variable_has_its_effect() {
 }
 
 #[test]
+fn a_rate_limit_is_a_rate_with_or_without_a_burst() {
+    for (text, rate, burst) in [("5", 5, 5), ("5:9", 5, 9), ("2.5", 2, 2), ("2.5:7", 2, 7)] {
+        let limits = with(&[("VAULT_RATE_LIMIT", text)], &Flags::default());
+        let limits = limits.expect(text).limits;
+        assert_eq!((limits.requests_per_second, limits.burst), (rate, burst));
+    }
+    for text in ["0.5", "x", "5:", "5:0", "-1", "1.x", "1:2:3"] {
+        let read = with(&[("VAULT_RATE_LIMIT", text)], &Flags::default());
+        assert!(read.is_err(), "{text}");
+    }
+}
+
+#[test]
 fn every_bad_variable_is_named() {
     for (name, text) in [
         ("VAULT_ADDR", "vault:8200"),
