@@ -43,19 +43,19 @@ pub enum Turn {
 }
 
 /// What the breaker knows.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Breaker {
     outage: Option<Outage>,
     random: fastrand::Rng,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Outage {
     began: Instant,
     stage: Stage,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Stage {
     /// No probe before then.
     Quiet { until: Instant },

@@ -20,7 +20,7 @@ pub enum Lane {
 pub const LANES: usize = 2;
 
 /// How many may pass, and who is before whom.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Bucket {
     per_second: f64,
     burst: f64,

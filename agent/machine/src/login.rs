@@ -31,6 +31,14 @@ const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 /// Longer leases are counted as this long: beyond it timers overflow, and it is renewed long before.
 const LONGEST_LEASE: Duration = keyside_config::model::MAX_DURATION;
 
+/// A host that stood still did so with all its pods, and perhaps with its neighbours: what they ask then is spread
+/// over this part of the time that was lost.
+const SPREAD_PART: u32 = 40;
+/// And over no more than this.
+const LONGEST_SPREAD: Duration = Duration::from_secs(200);
+/// A timer of a busy host may be as late as this.
+const LATE: Duration = Duration::from_secs(5);
+
 /// What Vault granted, in a login or in a renewal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {
@@ -90,7 +98,7 @@ pub enum Step {
     GiveUp,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Machine {
     exit_on_err: bool,
     backoff: Backoff,
@@ -103,8 +111,9 @@ pub struct Machine {
     quiet: Option<Instant>,
     /// Until when Vault asked not to be asked.
     told: Option<Instant>,
-    /// What [`Event::Due`] leads to.
+    /// What [`Event::Due`] leads to, and when it is expected.
     then: Next,
+    due: Instant,
 }
 
 /// The token in hand.
@@ -171,6 +180,7 @@ impl Machine {
             quiet: None,
             told: None,
             then: Next::Login,
+            due: now,
         }
     }
 
@@ -214,8 +224,24 @@ impl Machine {
             Event::LookUpFailed(failure) => self.try_later(failure, Next::LookUp, now),
             Event::NewCredential => self.wait(self.told.unwrap_or(now), Next::Login, now),
             Event::Suspended(slept) => self.suspended(slept, now),
-            Event::Due => self.begin(self.then, now),
+            Event::Due => self.due(now),
         }
+    }
+
+    /// Where the clock has gone on while the host stood still, others are as late.
+    fn due(&mut self, now: Instant) -> Step {
+        let late = now.saturating_duration_since(self.due);
+        if late <= LATE {
+            return self.begin(self.then, now);
+        }
+        let until = self.spread(late, now);
+        self.wait(until, self.then, now)
+    }
+
+    /// When to ask after so much time was lost.
+    fn spread(&mut self, lost: Duration, now: Instant) -> Instant {
+        let over = (lost / SPREAD_PART).min(LONGEST_SPREAD);
+        now + over.mul_f64(self.random.f64())
     }
 
     /// The token stays in hand, ended, until a login brings another. Where attempts are failing, the pause between
@@ -229,17 +255,20 @@ impl Machine {
 
     /// Vault's clock went on: what is left of the token is less than it seemed.
     fn suspended(&mut self, slept: Duration, now: Instant) -> Step {
+        let (quiet, until) = (self.quiet.unwrap_or(now), self.spread(slept, now));
         let Some(held) = &mut self.held else {
-            return self.wait(self.quiet.unwrap_or(now), Next::Login, now);
+            return self.wait(quiet.max(until), Next::Login, now);
         };
         let Some(ends) = held.ends else {
             return Step::Rest;
         };
         let ends = ends.checked_sub(slept).unwrap_or(now).max(now);
         held.ends = Some(ends);
-        let late = self.last_renewal().is_none_or(|last| last <= now);
-        let next = if late { Next::Login } else { self.then };
-        self.wait(self.quiet.unwrap_or(now), next, now)
+        match self.last_renewal() {
+            // Others' sake is not worth the token.
+            Some(last) if last > now => self.wait(quiet.max(until.min(last)), self.then, now),
+            _ => self.wait(quiet.max(until), Next::Login, now),
+        }
     }
 
     fn logged_in(&mut self, grant: Grant, now: Instant) -> Step {
@@ -348,7 +377,7 @@ impl Machine {
             _ => until,
         };
         let until = until.max(self.pace.next(now));
-        self.then = then;
+        (self.then, self.due) = (then, until);
         if until > now {
             return Step::Wait { until };
         }

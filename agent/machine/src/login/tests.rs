@@ -631,18 +631,57 @@ fn a_host_that_slept_counts_what_it_missed() {
     let mut world = World::new();
     world.logged_in(36_000, true);
     let ends = world.machine.ends().unwrap();
-    world.step = world.machine.apply(hours(1), world.now);
-    assert!(matches!(world.step, Step::Renew { .. }), "{:?}", world.step);
+    let woke = world.now;
+    world.step = world.machine.apply(hours(1), woke);
     assert_eq!(
         world.machine.ends(),
         ends.checked_sub(Duration::from_hours(1))
     );
     world.renewed(36_000);
+    assert!(
+        world.now - woke <= Duration::from_secs(91),
+        "an hour's part"
+    );
     world.now += FLOOR;
-    world.step = world.machine.apply(hours(20), world.now);
-    assert!(matches!(world.step, Step::Login { .. }), "{:?}", world.step);
+    let woke = world.now;
+    world.step = world.machine.apply(hours(20), woke);
     world.logged_in(0, false);
+    assert!(world.now - woke <= LONGEST_SPREAD + FLOOR);
     assert_eq!(world.machine.apply(hours(20), world.now), Step::Rest);
+}
+
+/// When each of a thousand agents asks that stood still together, in order.
+fn wakes(event: Event, later: Duration) -> Vec<Duration> {
+    let mut after: Vec<_> = (0..1000)
+        .map(|seed| {
+            let mut world = World::with(seed, Duration::from_millis(20));
+            world.logged_in(3600, true);
+            world.now += later;
+            let woke = world.now;
+            world.step = world.machine.apply(event, woke);
+            world.proceed();
+            world.now - woke
+        })
+        .collect();
+    after.sort();
+    after
+}
+
+#[test]
+fn those_who_slept_together_do_not_ask_together() {
+    let time = Duration::from_hours(2);
+    let slept = wakes(Event::Suspended(time), Duration::ZERO);
+    let late = wakes(Event::Due, time);
+    for after in [slept, late] {
+        let soonest = after
+            .windows(30)
+            .map(|thirty| thirty[29].saturating_sub(thirty[0]))
+            .min();
+        assert!(soonest > Some(Duration::from_secs(1)), "{soonest:?}");
+        assert!(after[999] <= time / SPREAD_PART, "{:?}", after[999]);
+    }
+    let short = wakes(Event::Suspended(Duration::from_secs(20)), Duration::ZERO);
+    assert!(short[999] <= FLOOR, "{:?}", short[999]);
 }
 
 proptest::proptest! {
