@@ -7,7 +7,7 @@ pub(crate) mod capacity;
 mod contender;
 mod idle;
 mod proc;
-mod report;
+pub(crate) mod report;
 mod samples;
 mod start;
 

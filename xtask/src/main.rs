@@ -1,4 +1,4 @@
-//! The repository's own commands: `cargo xtask demo`, `test`, `bench`, `release`, `render`, `tools`.
+//! The repository's own commands: `cargo xtask demo`, `test`, `bench`, `simulate`, `release`, `render`, `tools`.
 
 mod bench;
 mod console;
@@ -7,6 +7,7 @@ mod document;
 mod release;
 mod render;
 mod shell;
+mod simulate;
 mod test;
 mod tools;
 
@@ -20,6 +21,7 @@ Usage: cargo xtask <command>
   demo     an annotated pod goes in, a live token and a cached credential come out: on real parts
   test     format, lint and test everything, on real parts
   bench    measure the agent beside the real `bao agent`, and what a real OpenBao bears
+  simulate play ten thousand agents on virtual time against a server of the measured capacity
   release  build both binaries as they are released: static, stripped, small
   render   render docs/configuration.md and manifests/
   tools    install the real parts into .tools (the other commands do so, too)
@@ -42,8 +44,10 @@ fn run() -> anyhow::Result<()> {
         None | Some(Arg::Long("help") | Arg::Short('h')) => "help".to_owned(),
         Some(argument) => return Err(argument.unexpected().into()),
     };
-    if command == "bench" {
-        return bench::run(&mut arguments);
+    match command.as_str() {
+        "bench" => return bench::run(&mut arguments),
+        "simulate" => return simulate::run(&mut arguments),
+        _ => {}
     }
     if let Some(argument) = arguments.next()? {
         return Err(argument.unexpected().into());

@@ -222,7 +222,7 @@ fn digits(value: f64) -> String {
 }
 
 /// Columns as wide as their widest cells.
-fn aligned<const N: usize>(heads: [&str; N], rows: &[[String; N]]) -> String {
+pub(crate) fn aligned<const N: usize>(heads: [&str; N], rows: &[[String; N]]) -> String {
     let heads = heads.map(str::to_owned);
     let mut widths = [0; N];
     for row in std::iter::once(&heads).chain(rows) {
