@@ -90,10 +90,10 @@ pub(super) fn all() -> Vec<Scenario> {
         .application(minute),
         Scenario::new(
             "revocation-busy",
-            "All tokens revoked, a request per pod every 10 s",
+            "All tokens revoked, a request per pod every 20 s",
         )
         .with([(QUIET, Change::Revocation)])
-        .application(Some(Duration::from_secs(10)))
+        .application(Some(Duration::from_secs(20)))
         .unbounded(),
         Scenario::new("quota", "429 above 50 a second, as pods roll out")
             .pods(rollout, admitted)
