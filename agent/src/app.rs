@@ -61,7 +61,7 @@ pub(crate) enum Error {
     #[error(transparent)]
     Vault(vault::error::Error),
     #[error(transparent)]
-    Auth(auth::Error),
+    Auth(auth::error::Error),
     #[error(transparent)]
     Sink(sink::Error),
     #[error("vault.namespace cannot be sent as a header")]

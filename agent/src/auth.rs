@@ -7,10 +7,8 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
 use keyside_config::model::auto_auth::AutoAuth;
 use keyside_lifecycle::backoff::Backoff;
-use keyside_lifecycle::error::chain;
 use keyside_lifecycle::readiness::Part;
 use keyside_lifecycle::shutdown::Shutdown;
 use prometheus::Registry;
@@ -21,86 +19,23 @@ use crate::token::{Live, TokenState, Tokens};
 use crate::vault;
 use ask::Obtained;
 use check::{Checker, Checks};
-use keyside_machine::login::{Event, Failure, Grant, Machine, Next, Step};
+use error::{Error, is_about_audience};
+use keyside_machine::login::{Event, Failure, Grant, Machine, Step};
 use metrics::Metrics;
 use news::News;
+use plan::Plan;
 use story::Story;
 
 mod ask;
 #[cfg(test)]
 mod behaviours;
 pub(crate) mod check;
+pub(crate) mod error;
 mod method;
 mod metrics;
 mod news;
+pub(crate) mod plan;
 mod story;
-
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    #[error("there is nothing to log in with")]
-    Credential(#[source] method::Error),
-    #[error("{what} by the {method} method")]
-    Vault {
-        what: &'static str,
-        method: &'static str,
-        #[source]
-        source: Box<vault::error::Error>,
-    },
-    #[error("{path} was answered without a token")]
-    NoToken { path: String },
-    #[error("the token to use has ended")]
-    Ended,
-    #[error("not sent within {within:?}: Vault is away, or other requests are first")]
-    Held { within: Duration },
-    #[error("the login failed and `exit_on_err` is set")]
-    GivenUp(#[source] Box<Error>),
-    #[error("register the metrics of auto-auth")]
-    Metrics(#[source] prometheus::Error),
-}
-
-impl Error {
-    /// What lies behind it, for whoever knows already what was tried.
-    fn cause(&self) -> String {
-        std::error::Error::source(self).map_or_else(|| self.to_string(), chain)
-    }
-
-    fn is_forbidden(&self) -> bool {
-        let Self::Vault { source, .. } = self else {
-            return false;
-        };
-        matches!(&**source, vault::error::Error::Status { status, .. } if *status == StatusCode::FORBIDDEN)
-    }
-
-    /// Of a look-up: a token is dead where Vault says so, and not where something else is wrong.
-    fn look_up_failure(&self) -> Failure {
-        match self.failure() {
-            Failure::Refused if self.is_forbidden() || matches!(self, Self::Ended) => {
-                Failure::Refused
-            }
-            failure @ (Failure::Away { .. } | Failure::Held) => failure,
-            Failure::Refused | Failure::NoCredential => Failure::Away { after: None },
-        }
-    }
-
-    fn failure(&self) -> Failure {
-        match self {
-            Self::Credential(error) => error.vault().map_or(Failure::NoCredential, answered),
-            Self::Vault { source, .. } => answered(source),
-            Self::Held { .. } => Failure::Held,
-            Self::NoToken { .. } | Self::Ended | Self::GivenUp(_) | Self::Metrics(_) => {
-                Failure::Refused
-            }
-        }
-    }
-}
-
-/// What it means that Vault was asked and did not do it.
-fn answered(error: &vault::error::Error) -> Failure {
-    match error.retry() {
-        vault::error::Retry::Never => Failure::Refused,
-        vault::error::Retry::Later { after } => Failure::Away { after },
-    }
-}
 
 /// Drives one `auto_auth` block.
 pub(crate) struct Task {
@@ -128,38 +63,6 @@ pub(crate) struct Task {
     login_on_new: bool,
     /// A new credential has been seen, and not tried yet.
     untried: bool,
-}
-
-/// What auto-auth does next.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan {
-    pub(crate) action: &'static str,
-    /// `None`: now, or never again where there is nothing to do.
-    pub(crate) at: Option<Instant>,
-}
-
-impl Default for Plan {
-    fn default() -> Self {
-        Self {
-            action: "login",
-            at: None,
-        }
-    }
-}
-
-impl Plan {
-    fn of(step: Step, next: Next) -> Self {
-        let (action, at) = match (step, next) {
-            (Step::Login { .. }, _) => ("login", None),
-            (Step::Renew { .. }, _) => ("renewal", None),
-            (Step::LookUp { .. }, _) => ("look-up", None),
-            (Step::Wait { until }, Next::Login) => ("login", Some(until)),
-            (Step::Wait { until }, Next::Renew) => ("renewal", Some(until)),
-            (Step::Wait { until }, Next::LookUp) => ("look-up", Some(until)),
-            (Step::Rest | Step::GiveUp, _) => ("none", None),
-        };
-        Self { action, at }
-    }
 }
 
 /// A request that was answered, or a wait that is over.
@@ -531,14 +434,6 @@ async fn death(checks: &Checks, tokens: &watch::Sender<TokenState>, buried: u64)
     let held = tokens.borrow().live().map_or(0, |live| live.generation);
     let known = buried.max(held.saturating_sub(1));
     checks.death_after(known).await.generation
-}
-
-/// A kubernetes mount answers 403 and no more; a jwt mount answers 400 and says what is wrong.
-fn is_about_audience(error: &vault::error::Error) -> bool {
-    let vault::error::Error::Status { status, errors, .. } = error else {
-        return false;
-    };
-    *status == http::StatusCode::FORBIDDEN || errors.iter().any(|text| text.contains("audience"))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant};
 
-use crate::auth::Plan;
+use crate::auth::plan::Plan;
 use crate::cache::body::{self, Read};
 use crate::cache::{Cache, clear};
 use crate::token::{TokenState, Tokens};
