@@ -1,4 +1,4 @@
-//! Whether Vault is there: a circuit breaker over everything that the agent sends by itself.
+//! Whether Vault is there: a circuit breaker over everything that the agent sends, by itself or for its clients.
 //!
 //! A request that finds Vault away begins an outage. From then on nothing goes out but one cheap probe now and then,
 //! and what was to be sent waits. When a probe finds Vault back, this agent lets some more time pass, so that the
@@ -6,8 +6,11 @@
 //!
 //! Pauses grow with the outage: short ones are over quickly, and after long ones the fleet comes back over minutes.
 //!
+//! What a client asked for and did not get may be the fault of one slow backend. It is a suspicion: one probe tells
+//! whether it is an outage.
+//!
 //! Invariant: while an outage lasts, at most one probe is under way, and two begin at least [`SHORTEST_PAUSE`] × 3/4
-//! apart.
+//! apart. While none lasts, two begin at least [`SUSPICION_PAUSE`] apart.
 //! Invariant: from the return of Vault to the first request pass at most [`LONGEST_PAUSE`] + [`LONGEST_SPREAD`], but for
 //! what Vault asked for with `Retry-After`.
 
@@ -21,6 +24,8 @@ pub const SHORTEST_PAUSE: Duration = Duration::from_secs(2);
 pub const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// Over how long the agents of a fleet return after a long outage. With [`LONGEST_PAUSE`] below five minutes.
 pub const LONGEST_SPREAD: Duration = Duration::from_secs(200);
+/// Between two probes for the sake of a suspicion.
+pub const SUSPICION_PAUSE: Duration = Duration::from_secs(10);
 /// The longest `Retry-After` that is believed.
 const LONGEST_QUIET: Duration = Duration::from_hours(1);
 /// A pause is this part of the outage so far.
@@ -46,6 +51,10 @@ pub enum Turn {
 #[derive(Clone, Debug)]
 pub struct Breaker {
     outage: Option<Outage>,
+    /// When a suspicion is to be looked into.
+    suspected: Option<Instant>,
+    /// When the last one was.
+    looked: Option<Instant>,
     random: fastrand::Rng,
 }
 
@@ -73,6 +82,8 @@ impl Breaker {
     pub fn new(seed: u64) -> Self {
         Self {
             outage: None,
+            suspected: None,
+            looked: None,
             random: fastrand::Rng::with_seed(seed),
         }
     }
@@ -81,6 +92,38 @@ impl Breaker {
     #[must_use]
     pub fn away_since(&self) -> Option<Instant> {
         self.outage.as_ref().map(|outage| outage.began)
+    }
+
+    /// After how long to come back; `None` while Vault is there. Never less than a second, and not the same for all.
+    pub fn retry_after(&mut self, now: Instant) -> Option<Duration> {
+        let until = match self.outage.as_ref()?.stage {
+            Stage::Quiet { until } | Stage::Spread { until } => until,
+            Stage::Probing | Stage::Trial { .. } => now,
+        };
+        let left = until.saturating_duration_since(now);
+        let spread = (left / 4).max(SHORTEST_PAUSE).mul_f64(self.random.f64());
+        Some((left + spread).max(Duration::from_secs(1)))
+    }
+
+    /// A request of a client was answered by nobody, or by something that says that Vault is gone.
+    pub fn suspect(&mut self, now: Instant) {
+        if self.outage.is_none() && self.suspected.is_none() {
+            let earliest = self.looked.map_or(now, |looked| looked + SUSPICION_PAUSE);
+            self.suspected = Some(earliest.max(now));
+        }
+    }
+
+    /// What may be done now about a suspicion. Whoever probes tells [`Breaker::away`] where that is so.
+    pub fn suspicion(&mut self, now: Instant) -> Turn {
+        match self.suspected.filter(|_| self.outage.is_none()) {
+            None => Turn::Wait(None),
+            Some(due) if due > now => Turn::Wait(Some(due)),
+            Some(_) => {
+                self.suspected = None;
+                self.looked = Some(now);
+                Turn::Probe
+            }
+        }
     }
 
     /// What may be done now. What has to be done `by` a time, because a token ends then, does not wait longer for
@@ -137,6 +180,7 @@ impl Breaker {
 
     /// A request found Vault away.
     pub fn away(&mut self, after: Option<Duration>, now: Instant) {
+        self.suspected = None;
         let Some(outage) = &self.outage else {
             self.outage = Some(Outage {
                 began: now,
@@ -365,6 +409,52 @@ mod tests {
             breaker.turn(Lane::Lease, None, now),
             Turn::Go { trial: false }
         );
+    }
+
+    #[test]
+    fn a_suspicion_is_looked_into_once_in_a_while() {
+        let now = Instant::now();
+        let mut breaker = Breaker::new(7);
+        assert_eq!(breaker.suspicion(now), Turn::Wait(None));
+        for _ in 0..3 {
+            breaker.suspect(now);
+        }
+        assert_eq!(breaker.suspicion(now), Turn::Probe);
+        assert_eq!(breaker.suspicion(now), Turn::Wait(None));
+        assert_eq!(breaker.away_since(), None);
+        breaker.suspect(now + SECOND);
+        let due = now + SUSPICION_PAUSE;
+        assert_eq!(breaker.suspicion(now + SECOND), Turn::Wait(Some(due)));
+        assert_eq!(breaker.suspicion(due), Turn::Probe);
+        breaker.suspect(due + SECOND);
+        breaker.away(None, due + SECOND);
+        breaker.suspect(due + SECOND);
+        breaker.there();
+        assert_eq!(
+            breaker.suspicion(due + 60 * SECOND),
+            Turn::Wait(None),
+            "the outage was the answer"
+        );
+    }
+
+    #[test]
+    fn clients_are_told_to_come_back_when_it_is_known_more() {
+        let (mut breaker, began) = away();
+        let Turn::Wait(Some(until)) = breaker.turn(Lane::Token, None, began) else {
+            panic!("a probe at once");
+        };
+        let told: Vec<_> = (0..50)
+            .map(|_| breaker.retry_after(began).unwrap())
+            .collect();
+        let first = until - began;
+        for told in &told {
+            assert!((first..=first + SHORTEST_PAUSE).contains(told), "{told:?}");
+        }
+        assert!(told.iter().any(|other| *other != told[0]));
+        breaker.turn(Lane::Token, None, until);
+        assert!(breaker.retry_after(until).unwrap() >= SECOND);
+        breaker.there();
+        assert_eq!(breaker.retry_after(until), None);
     }
 
     #[test]
