@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::AGE;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
@@ -33,6 +34,7 @@ use crate::vault;
 use crate::vault::Body;
 use crate::vault::client::Client;
 
+mod conceal;
 mod control;
 mod forward;
 pub(crate) mod guard;
@@ -57,7 +59,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The largest request to revoke something: a token, an accessor or a lease. It must be read, however little room
 /// there is.
 const REVOCATION_LIMIT: usize = 64 << 10;
-/// What anybody may ask without a token and during an outage, so that nobody waits to learn that Vault is sealed.
+/// What anybody may ask without a token, so that nobody waits for a login to learn that Vault is sealed.
 const OPEN: [&str; 4] = ["sys/health", "sys/init", "sys/leader", "sys/seal-status"];
 
 /// What all listeners share.
@@ -156,10 +158,18 @@ impl Proxy {
     }
 
     async fn pass(&self, head: Parts, path: &str, body: Body) -> Result<Response<Body>, Error> {
-        let passing = self.prepare(head, &Path::read(path)?).await?;
+        let mut passing = self.prepare(head, &Path::read(path)?).await?;
+        let pod = passing.caller.generation.is_some();
+        let tells = conceal::prepare(&mut passing.head.headers, &passing.place, pod)?;
+        let before = self.live().filter(|_| tells);
         let served = self.serve_alive(passing, body).await?;
         self.metrics.decided(served.decision);
         let mut response = served.response;
+        if let Some(before) = before {
+            // A login in between may have led to a second attempt.
+            let own = std::iter::once(before).chain(self.live());
+            response = conceal::conceal(response, own).await?;
+        }
         forward::strip_hop_by_hop(response.headers_mut());
         self.mark(&mut response, served.decision);
         Ok(response)
@@ -208,7 +218,6 @@ impl Proxy {
         if open {
             return Ok(None);
         }
-        self.client.admit().map_err(Error::Vault)?;
         let absent = Error::NoToken {
             retry_after: RETRY_AFTER,
         };
@@ -345,6 +354,9 @@ impl Proxy {
         let headers = response.headers_mut();
         headers.insert(X_KEYSIDE_CACHE, HeaderValue::from_static(decision.label()));
         headers.remove(X_CACHE);
+        if decision == Decision::Stored {
+            headers.remove(AGE);
+        }
         if success {
             let word = if decision.is_hit() { "HIT" } else { "MISS" };
             headers.insert(X_CACHE, HeaderValue::from_static(word));
@@ -405,15 +417,10 @@ fn before(cache: &Cache, passing: &Passing) -> Result<Identity, Skip> {
     Ok(identity)
 }
 
-/// Asks Vault; while it is away, only for what tells how it is.
 async fn send(
     client: &Client,
     request: Request<Body>,
 ) -> Result<Response<Body>, vault::error::Error> {
-    let path = request.uri().path().strip_prefix(path::API);
-    if !path.is_some_and(|path| OPEN.contains(&path)) {
-        client.admit()?;
-    }
     let response = client.forward(request).await?;
     Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
 }

@@ -14,10 +14,6 @@ use crate::cache;
 use crate::cache::{body, clear, path, revocation};
 use crate::vault;
 use crate::vault::Body;
-use crate::vault::error::How;
-
-/// Where nothing says when.
-const SOON: Duration = Duration::from_secs(1);
 
 /// Why the proxy answers by itself.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +35,12 @@ pub(crate) enum Error {
     /// Only of what must be read to know what it does.
     #[error("the body is larger than {limit} bytes")]
     BodyTooLarge { limit: usize },
+    #[error("the answer about a token is larger than {limit} bytes")]
+    AnswerTooLarge { limit: usize },
+    #[error("the answer's body broke off")]
+    Answer(#[source] body::Cause),
+    #[error("the agent's own token is not given out: ask without X-Vault-Wrap-TTL")]
+    WrapsOwnToken,
     #[error("the request's body broke off")]
     Body(#[source] body::Cause),
     #[error("auto-auth has not logged in yet, and this request brings no token")]
@@ -64,6 +66,8 @@ impl Error {
             | Self::Body(_)
             | Self::NoCache => StatusCode::BAD_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
+            Self::WrapsOwnToken => StatusCode::FORBIDDEN,
+            Self::AnswerTooLarge { .. } | Self::Answer(_) => StatusCode::BAD_GATEWAY,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NoToken { .. } => StatusCode::SERVICE_UNAVAILABLE,
@@ -88,41 +92,16 @@ impl Error {
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(after) = self.retry_after() {
-            let seconds = after.as_millis().div_ceil(1000);
-            headers.insert(
-                RETRY_AFTER,
-                HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX)),
-            );
-        }
-        if let Self::Method(methods) = self {
-            headers.insert(ALLOW, HeaderValue::from_static(methods));
+        match self {
+            Self::NoToken { retry_after } => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(retry_after.as_secs()));
+            }
+            Self::Method(methods) => {
+                headers.insert(ALLOW, HeaderValue::from_static(methods));
+            }
+            _ => {}
         }
         response
-    }
-
-    /// When it may be worth the client's while to ask again. Never the same for all who were told so.
-    fn retry_after(&self) -> Option<Duration> {
-        match self.upstream() {
-            Some(vault::error::Error::Away { retry_after, .. }) => Some(*retry_after),
-            Some(_) => Some(SOON.mul_f64(1.0 + 2.0 * fastrand::f64())),
-            None => match self {
-                Self::NoToken { retry_after } => Some(*retry_after),
-                Self::Cache(_) => Some(SOON),
-                _ => None,
-            },
-        }
-    }
-
-    fn upstream(&self) -> Option<&vault::error::Error> {
-        match self {
-            Self::Vault(error) => Some(error),
-            Self::Cache(error) => match &**error {
-                cache::Error::Ask(error) => Some(error),
-                cache::Error::Body(_) | cache::Error::Slow(_) => None,
-            },
-            _ => None,
-        }
     }
 }
 
@@ -135,16 +114,10 @@ fn refused(refusal: &Refusal) -> StatusCode {
     }
 }
 
-/// 504 where Vault was silent, 503 where it is out of service; 502 where it, or something on the way, could not be
-/// talked to.
+/// 504 where Vault was silent; 502 where it, or something on the way, could not be talked to.
 fn asked(error: &vault::error::Error) -> StatusCode {
     match error {
         vault::error::Error::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
-        vault::error::Error::Away { found, .. } => match found.how {
-            How::Silent => StatusCode::GATEWAY_TIMEOUT,
-            How::OutOfService => StatusCode::SERVICE_UNAVAILABLE,
-            How::Unreachable => StatusCode::BAD_GATEWAY,
-        },
         _ => StatusCode::BAD_GATEWAY,
     }
 }
@@ -197,24 +170,6 @@ mod tests {
             let body = response.into_body().collect().await.unwrap().to_bytes();
             assert_eq!(body, json!({ "errors": [text] }).to_string());
         }
-    }
-
-    #[test]
-    fn what_failed_upstream_says_when_to_come_back() {
-        let error = Error::Vault(vault::error::Error::Timeout {
-            target: String::new(),
-            after: Duration::from_secs(9),
-        });
-        let after = |response: &Response<Body>| {
-            let after = response.headers()[RETRY_AFTER].to_str().unwrap();
-            after.parse::<u64>().unwrap()
-        };
-        let told: Vec<_> = (0..50).map(|_| after(&error.response())).collect();
-        assert!(
-            told.iter().all(|seconds| (1..=3).contains(seconds)),
-            "{told:?}"
-        );
-        assert!(told.iter().any(|other| *other != told[0]));
     }
 
     #[test]
