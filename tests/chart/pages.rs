@@ -10,7 +10,7 @@ use keyside_harness::tools;
 use serde_json::Value;
 
 /// The pages that people read.
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -18,6 +18,7 @@ const PAGES: [&str; 7] = [
     "docs/agent.md",
     "docs/annotations.md",
     "docs/configuration.md",
+    "docs/differences.md",
 ];
 
 pub(crate) fn page(name: &str) -> anyhow::Result<String> {

@@ -193,6 +193,7 @@ async fn answer(
             .to_owned(),
         headers: head.headers,
         body: body.collect().await?.to_bytes(),
+        connection: 0,
     };
     lock(&shared.recorded).push(recorded.clone());
     let (status, body) = shared

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a request is recorded before it is acted on, so that what was counted has been asked.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub struct Recorded {
     pub path: String,
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// Which of the tap's connections it came on.
+    pub connection: u64,
 }
 
 impl Recorded {
@@ -120,6 +123,8 @@ struct Shared {
     rule: Mutex<Rule>,
     /// Counts releases; whoever is held waits for the next one.
     released: watch::Sender<u64>,
+    /// How many were accepted so far.
+    connections: AtomicU64,
 }
 
 impl Tap {
@@ -142,6 +147,7 @@ impl Tap {
             recorded: Mutex::default(),
             rule: Mutex::new(Box::new(|_| Action::Forward)),
             released: watch::Sender::new(0),
+            connections: AtomicU64::new(0),
         });
         let listener = background::block_on(TcpListener::bind("127.0.0.1:0"))??;
         let address = format!("https://{}", listener.local_addr()?);
@@ -168,6 +174,7 @@ impl Tap {
             recorded: Mutex::default(),
             rule: Mutex::new(Box::new(rule)),
             released: watch::Sender::new(0),
+            connections: AtomicU64::new(0),
         });
         let accepting = accept(listener, None, Arc::clone(&shared));
         let server = background::spawn(accepting)?.abort_handle();
@@ -296,7 +303,8 @@ async fn serve(stream: TcpStream, acceptor: Option<TlsAcceptor>, shared: Arc<Sha
 }
 
 async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, shared: Arc<Shared>) {
-    let service = service_fn(|request| answer(request, Arc::clone(&shared)));
+    let connection = shared.connections.fetch_add(1, Ordering::Relaxed);
+    let service = service_fn(|request| answer(request, connection, Arc::clone(&shared)));
     // A client may go whenever it likes; an error of ours reaches it as a closed connection.
     drop(
         hyper::server::conn::http1::Builder::new()
@@ -305,7 +313,11 @@ async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, shared: Arc
     );
 }
 
-async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> anyhow::Result<Response<Body>> {
+async fn answer(
+    request: Request<Incoming>,
+    connection: u64,
+    shared: Arc<Shared>,
+) -> anyhow::Result<Response<Body>> {
     let (head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     let recorded = Recorded {
@@ -317,6 +329,7 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> anyhow::Resu
             .to_owned(),
         headers: head.headers.clone(),
         body: body.clone(),
+        connection,
     };
     // Subscribed before the request can be seen, so that a release after it was seen is not missed.
     let mut released = shared.released.subscribe();
