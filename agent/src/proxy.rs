@@ -59,7 +59,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The largest request to revoke something: a token, an accessor or a lease. It must be read, however little room
 /// there is.
 const REVOCATION_LIMIT: usize = 64 << 10;
-/// What anybody may ask without a token, so that nobody waits for a login to learn that Vault is sealed.
+/// What anybody may ask without a token and during an outage, so that nobody waits to learn that Vault is sealed.
 const OPEN: [&str; 4] = ["sys/health", "sys/init", "sys/leader", "sys/seal-status"];
 
 /// What all listeners share.
@@ -218,6 +218,7 @@ impl Proxy {
         if open {
             return Ok(None);
         }
+        self.client.admit().map_err(Error::Vault)?;
         let absent = Error::NoToken {
             retry_after: RETRY_AFTER,
         };
@@ -417,10 +418,15 @@ fn before(cache: &Cache, passing: &Passing) -> Result<Identity, Skip> {
     Ok(identity)
 }
 
+/// Asks Vault; while it is away, only for what tells how it is.
 async fn send(
     client: &Client,
     request: Request<Body>,
 ) -> Result<Response<Body>, vault::error::Error> {
+    let path = request.uri().path().strip_prefix(path::API);
+    if !path.is_some_and(|path| OPEN.contains(&path)) {
+        client.admit()?;
+    }
     let response = client.forward(request).await?;
     Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
 }

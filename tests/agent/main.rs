@@ -16,6 +16,7 @@ mod lifecycle;
 mod methods;
 mod outage;
 mod proxy;
+mod proxy_outage;
 mod reload;
 mod resume;
 mod revocation;

@@ -269,13 +269,16 @@ fn vaults_own_errors_pass_and_ours_say_whose_fault_it_was() -> anyhow::Result<()
     let (_agent, proxy) = bank::open(&world)?;
     for status in [400, 403, 404, 405, 412, 429, 473, 500, 501, 503] {
         let status = StatusCode::from_u16(status)?;
-        world.tap.rule(move |_| Action::fail(status));
+        // Not of everything: that would be an outage.
+        world
+            .tap
+            .on(Method::GET, "/v1/secret/a", Action::fail(status));
         let passed = proxy.get("/v1/secret/a")?;
         assert_eq!(passed.status(), status);
         assert_eq!(web::json(&passed)?["errors"], json!(["from the tap"]));
         assert!(!passed.headers().contains_key("x-cache"));
     }
-    world.tap.rule(|_| Action::Reset);
+    world.tap.on(Method::GET, "/v1/secret/a", Action::Reset);
     let reset = proxy.get("/v1/secret/a")?;
     assert_eq!(reset.status(), StatusCode::BAD_GATEWAY);
     let said = web::json(&reset)?["errors"][0].to_string();

@@ -78,6 +78,10 @@ impl Parts {
     }
 
     pub(crate) fn spawn(self, tasks: &mut Tasks, shutdown: &Shutdown) {
+        if !self.servers.is_empty() {
+            let attending = self.client.clone().attend(shutdown.clone());
+            tasks.spawn("outages", attending);
+        }
         for server in self.servers {
             let name = format!("listener {}", server.addresses().join(", "));
             tasks.spawn(name, server.run(shutdown.clone()));

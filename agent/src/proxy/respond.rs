@@ -14,6 +14,10 @@ use crate::cache;
 use crate::cache::{body, clear, path, revocation};
 use crate::vault;
 use crate::vault::Body;
+use crate::vault::error::How;
+
+/// Where nothing says when.
+const SOON: Duration = Duration::from_secs(1);
 
 /// Why the proxy answers by itself.
 #[derive(Debug, thiserror::Error)]
@@ -92,16 +96,41 @@ impl Error {
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        match self {
-            Self::NoToken { retry_after } => {
-                headers.insert(RETRY_AFTER, HeaderValue::from(retry_after.as_secs()));
-            }
-            Self::Method(methods) => {
-                headers.insert(ALLOW, HeaderValue::from_static(methods));
-            }
-            _ => {}
+        if let Some(after) = self.retry_after() {
+            let seconds = after.as_millis().div_ceil(1000);
+            headers.insert(
+                RETRY_AFTER,
+                HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX)),
+            );
+        }
+        if let Self::Method(methods) = self {
+            headers.insert(ALLOW, HeaderValue::from_static(methods));
         }
         response
+    }
+
+    /// When it may be worth the client's while to ask again. Never the same for all who were told so.
+    fn retry_after(&self) -> Option<Duration> {
+        match self.upstream() {
+            Some(vault::error::Error::Away { retry_after, .. }) => Some(*retry_after),
+            Some(_) => Some(SOON.mul_f64(1.0 + 2.0 * fastrand::f64())),
+            None => match self {
+                Self::NoToken { retry_after } => Some(*retry_after),
+                Self::Cache(_) => Some(SOON),
+                _ => None,
+            },
+        }
+    }
+
+    fn upstream(&self) -> Option<&vault::error::Error> {
+        match self {
+            Self::Vault(error) => Some(error),
+            Self::Cache(error) => match &**error {
+                cache::Error::Ask(error) => Some(error),
+                cache::Error::Body(_) | cache::Error::Slow(_) => None,
+            },
+            _ => None,
+        }
     }
 }
 
@@ -114,10 +143,16 @@ fn refused(refusal: &Refusal) -> StatusCode {
     }
 }
 
-/// 504 where Vault was silent; 502 where it, or something on the way, could not be talked to.
+/// 504 where Vault was silent, 503 where it is out of service; 502 where it, or something on the way, could not be
+/// talked to.
 fn asked(error: &vault::error::Error) -> StatusCode {
     match error {
         vault::error::Error::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+        vault::error::Error::Away { found, .. } => match found.how {
+            How::Silent => StatusCode::GATEWAY_TIMEOUT,
+            How::OutOfService => StatusCode::SERVICE_UNAVAILABLE,
+            How::Unreachable => StatusCode::BAD_GATEWAY,
+        },
         _ => StatusCode::BAD_GATEWAY,
     }
 }
@@ -170,6 +205,24 @@ mod tests {
             let body = response.into_body().collect().await.unwrap().to_bytes();
             assert_eq!(body, json!({ "errors": [text] }).to_string());
         }
+    }
+
+    #[test]
+    fn what_failed_upstream_says_when_to_come_back() {
+        let error = Error::Vault(vault::error::Error::Timeout {
+            target: String::new(),
+            after: Duration::from_secs(9),
+        });
+        let after = |response: &Response<Body>| {
+            let after = response.headers()[RETRY_AFTER].to_str().unwrap();
+            after.parse::<u64>().unwrap()
+        };
+        let told: Vec<_> = (0..50).map(|_| after(&error.response())).collect();
+        assert!(
+            told.iter().all(|seconds| (1..=3).contains(seconds)),
+            "{told:?}"
+        );
+        assert!(told.iter().any(|other| *other != told[0]));
     }
 
     #[test]

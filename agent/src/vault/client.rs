@@ -5,6 +5,7 @@
 //! neither head nor body, had been written then (`retry_canceled_requests` of hyper-util).
 
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
@@ -19,13 +20,13 @@ use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilde
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use keyside_config::model::vault::{Address, ClientCertificate, Vault};
-use keyside_machine::breaker::Found;
+use keyside_lifecycle::shutdown::Shutdown;
 use rustls_pki_types::ServerName;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::connect::{Connector, Dial};
-use super::error::Error;
+use super::error::{self, Error};
 use super::gate::{Gate, Pass, Reason, Turn};
 use super::wire::{Call, Errors, Secret};
 use super::{Body, tls};
@@ -34,6 +35,9 @@ use super::{Body, tls};
 const ANSWER_LIMIT: usize = 1 << 20;
 /// Vault's own messages are a line; a page of HTML from something on the way is not worth more.
 const MESSAGE_LIMIT: usize = 300;
+const HEALTH: &str = "sys/health?standbyok=true&perfstandbyok=true";
+/// After which a client's request that has no answer makes the agent look whether Vault is there at all.
+const SILENCE: Duration = Duration::from_secs(5);
 /// A Vault in service answers a probe at once.
 const PROBE_LIMIT: Duration = Duration::from_secs(5);
 const IDLE_CONNECTIONS: usize = 32;
@@ -185,11 +189,26 @@ impl Client {
         way.pool.clone()
     }
 
+    /// Whether a request of a client may be sent: not while an outage is on.
+    pub(crate) fn admit(&self) -> Result<(), Error> {
+        match self.0.gate.absence() {
+            None => Ok(()),
+            Some((found, retry_after)) => Err(Error::Away {
+                target: self.0.target.clone(),
+                found,
+                retry_after,
+            }),
+        }
+    }
+
     /// Sends what a client of the proxy asked, once, with path and query exactly as given: the address's own path
     /// goes in front, `Host` is Vault's, the protocol's version is ours on both sides, and nothing else is touched.
     /// Bodies stream both ways.
     ///
     /// The time limit ends with the head of the answer; how long its body may take is the client's affair.
+    ///
+    /// The gate learns from it: without a connection an outage begins, and other trouble, a long silence too, is a
+    /// suspicion, as it may be that of one path.
     pub(crate) async fn forward(
         &self,
         mut request: Request<Body>,
@@ -201,9 +220,44 @@ impl Client {
         if self.0.vault.single_use.proxying && !request.headers().contains_key(UPGRADE) {
             close(&mut request);
         }
-        let mut response = self.send(request).await?;
+        let mut sent = pin!(self.send(request));
+        let answer = match tokio::time::timeout(SILENCE, &mut sent).await {
+            Ok(answer) => answer,
+            Err(_elapsed) => {
+                self.0.gate.suspect();
+                sent.await
+            }
+        };
+        self.learn(&answer);
+        let mut response = answer?;
         *response.version_mut() = Version::HTTP_11;
         Ok(response)
+    }
+
+    fn learn(&self, answer: &Result<Response<Incoming>, Error>) {
+        let gate = &self.0.gate;
+        match answer {
+            Ok(answer) if !error::is_absence(answer.status()) => {}
+            Err(error @ Error::Connect { .. }) => gate.away(None, error),
+            Ok(_) | Err(Error::Timeout { .. } | Error::Transport { .. }) => gate.suspect(),
+            Err(_) => {}
+        }
+    }
+
+    /// Sees every outage to its end where the agent has nothing of its own to ask, and looks into suspicions; for one
+    /// task.
+    pub(crate) async fn attend(self, shutdown: Shutdown) {
+        let attending = async {
+            loop {
+                let probe = self.0.gate.duty().await;
+                probe.found(&self.probe().await);
+            }
+        };
+        // Cancel-safe both: nothing is half done that the end of the process does not end.
+        tokio::select! {
+            () = shutdown.requested() => {}
+            () = attending => {}
+        }
     }
 
     /// Sends a request of the agent itself when its turn at the gate has come, and reads the whole answer.
@@ -218,7 +272,7 @@ impl Client {
         loop {
             match self.0.gate.turn(reason, by).await {
                 Turn::Send(pass) => return pass,
-                Turn::Probe(probe) => probe.found(self.probe().await),
+                Turn::Probe(probe) => probe.found(&self.probe().await),
             }
         }
     }
@@ -246,22 +300,33 @@ impl Client {
     }
 
     /// Whether Vault is in service. Anybody may ask, in the root namespace; a standby will do.
-    async fn probe(&self) -> Found {
+    async fn probe(&self) -> Result<(), Error> {
         let call = Call {
-            path: "sys/health?standbyok=true&perfstandbyok=true",
+            path: HEALTH,
             namespace: Some(""),
             ..Call::default()
         };
         let Ok(request) = self.request(&call) else {
-            return Found::There;
+            return Ok(());
         };
-        match self.exchange(request, PROBE_LIMIT).await {
-            Ok((head, _)) if !head.status.is_server_error() => Found::There,
-            Ok((head, _)) => Found::Away {
-                after: retry_after(&head.headers),
-            },
-            Err(_) => Found::Away { after: None },
+        let (head, body) = self.exchange(request, PROBE_LIMIT).await?;
+        if !head.status.is_server_error() {
+            return Ok(());
         }
+        let body = body.unwrap_or_default();
+        let says = |text: &[u8]| body.windows(text.len()).any(|part| part == text);
+        let mut errors = said(&call, &body);
+        if says(br#""initialized":false"#) {
+            errors.push("not initialized".to_owned());
+        } else if says(br#""sealed":true"#) {
+            errors.push("sealed".to_owned());
+        }
+        Err(Error::Status {
+            path: HEALTH.to_owned(),
+            status: head.status,
+            errors,
+            retry_after: retry_after(&head.headers),
+        })
     }
 
     /// Sends, and reads to the end. A body that breaks off is the caller's affair: an error needs none.

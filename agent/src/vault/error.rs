@@ -3,6 +3,8 @@
 //! Invariant: no `Display` here holds a token or any other secret of a request. What Vault says of a mistake is
 //! kept, but it has passed [`super::wire::Call::redact`] first.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -47,12 +49,55 @@ pub(crate) enum Error {
         errors: Vec<String>,
         retry_after: Option<Duration>,
     },
+    /// Nothing was sent: an outage is on.
+    #[error("{target} is away: {found}")]
+    Away {
+        target: String,
+        found: Absence,
+        retry_after: Duration,
+    },
     #[error("{path} was answered with a body that is no answer of Vault")]
     Answer {
         path: String,
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+/// What was found in Vault's place.
+#[derive(Clone, Debug)]
+pub(crate) struct Absence {
+    pub(crate) how: How,
+    said: Arc<str>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    /// No connection, or one that breaks.
+    Unreachable,
+    /// A connection, and nobody who answers.
+    Silent,
+    /// Sealed, a standby, or something on the way says that it is gone.
+    OutOfService,
+}
+
+impl Absence {
+    pub(super) fn of(error: &Error) -> Self {
+        Self {
+            how: match error {
+                Error::Timeout { .. } => How::Silent,
+                Error::Status { .. } => How::OutOfService,
+                _ => How::Unreachable,
+            },
+            said: chain(error).into(),
+        }
+    }
+}
+
+impl fmt::Display for Absence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.said)
+    }
 }
 
 /// Whether asking again can help.
@@ -72,6 +117,9 @@ impl Error {
             | Self::Timeout { .. }
             | Self::Transport { .. }
             | Self::Answer { .. } => Retry::Later { after: None },
+            Self::Away { retry_after, .. } => Retry::Later {
+                after: Some(*retry_after),
+            },
             Self::Status {
                 status,
                 retry_after,
@@ -94,11 +142,21 @@ impl Error {
                 status,
                 retry_after,
                 ..
-            } if matches!(status.as_u16(), 501..=504) => Some(Found::Away {
+            } if is_absence(*status) => Some(Found::Away {
                 after: *retry_after,
             }),
             Self::Status { .. } => Some(Found::There),
             _ => None,
+        }
+    }
+
+    /// What it says where it is the outcome of a probe, which a Vault in service answers at once.
+    pub(super) fn probed(&self) -> Found {
+        match self {
+            Self::Status { retry_after, .. } => Found::Away {
+                after: *retry_after,
+            },
+            _ => Found::Away { after: None },
         }
     }
 
@@ -116,6 +174,11 @@ impl Error {
             _ => None,
         }
     }
+}
+
+/// What a Vault in service does not answer, and whatever stands in front of one that is gone does.
+pub(super) fn is_absence(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 501..=504)
 }
 
 /// Besides 5xx: 408, 429 (quota, standby), 412 (a node behind on replication), and redirects, which a standby sends

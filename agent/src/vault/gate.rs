@@ -3,7 +3,8 @@
 //! away.
 //!
 //! Ten thousand agents whose Vault has just come back are ten thousand times this ceiling, whatever their state
-//! machines think. What clients of the proxy send does not pass here.
+//! machines think. What clients of the proxy send does not queue here: during an outage it is refused, and what becomes
+//! of it otherwise is told here.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,10 +13,11 @@ use keyside_lifecycle::error::chain;
 use keyside_machine::breaker::{self, Breaker, Found};
 use keyside_machine::bucket::{Bucket, LANES, Lane};
 use prometheus::{CounterVec, IntCounterVec, IntGauge, Opts, Registry};
+use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Duration, Instant};
 
-use super::error::Error;
+use super::error::{Absence, Error};
 
 /// Why the agent asks Vault by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +71,8 @@ struct Inner {
 struct State {
     bucket: Bucket,
     breaker: Breaker,
+    /// What was found last, while an outage is on.
+    absence: Option<Absence>,
 }
 
 /// What a caller whose turn has come is to do.
@@ -85,6 +89,7 @@ impl Gate {
             state: Mutex::new(State {
                 bucket: Bucket::new(limits, Instant::now()),
                 breaker: Breaker::new(fastrand::u64(..)),
+                absence: None,
             }),
             heads: [const { Semaphore::const_new(1) }; LANES],
             found: Notify::new(),
@@ -139,18 +144,62 @@ impl Gate {
                         trial: trial.then_some(lane),
                     });
                 }
-                breaker::Turn::Probe => return Turn::Probe(Probe(Some(self.clone()))),
-                breaker::Turn::Wait(None) => found.await,
-                breaker::Turn::Wait(Some(until)) => tokio::select! {
-                    () = found => {}
-                    () = tokio::time::sleep_until(until) => {}
-                },
+                breaker::Turn::Probe => return Turn::Probe(self.probe()),
+                breaker::Turn::Wait(until) => wait(found, until).await,
             }
         }
     }
 
-    fn probed(&self, found: Found) {
-        self.0.locked().breaker.probed(found, Instant::now());
+    /// Returns when there is a probe to send that nobody else will: a suspicion is to be looked into, or an outage is
+    /// on and nothing of the agent's own waits for its end. One at a time may call this.
+    pub(super) async fn duty(&self) -> Probe {
+        loop {
+            let found = self.0.found.notified();
+            let now = Instant::now();
+            let turn = self.0.locked().duty(now);
+            match turn {
+                breaker::Turn::Probe => {
+                    self.0.metrics.passed(Reason::Probe, Duration::ZERO);
+                    return self.probe();
+                }
+                // The probe before has found it. Nothing waits that could try.
+                breaker::Turn::Go { .. } => self.there(),
+                breaker::Turn::Wait(until) => wait(found, until).await,
+            }
+        }
+    }
+
+    /// While an outage is on, what is known of it, and after how long to come back.
+    pub(super) fn absence(&self) -> Option<(Absence, Duration)> {
+        let mut state = self.0.locked();
+        let after = state.breaker.retry_after(Instant::now())?;
+        Some((state.absence.clone()?, after))
+    }
+
+    /// A client's request had trouble, which may be its own.
+    pub(super) fn suspect(&self) {
+        self.0.locked().breaker.suspect(Instant::now());
+        self.0.found.notify_waiters();
+    }
+
+    fn probe(&self) -> Probe {
+        Probe(Some(self.clone()))
+    }
+
+    /// Outside of an outage, a probe was sent on a suspicion.
+    fn probed(&self, found: Found, error: Option<&Error>) {
+        match (found, error) {
+            (Found::Away { after }, Some(error)) if self.away_since().is_none() => {
+                return self.away(after, error);
+            }
+            _ => {}
+        }
+        let mut state = self.0.locked();
+        state.breaker.probed(found, Instant::now());
+        if let Some(error) = error {
+            state.absence = Some(Absence::of(error));
+        }
+        drop(state);
         self.0.found.notify_waiters();
     }
 
@@ -160,6 +209,7 @@ impl Gate {
             return;
         };
         state.breaker.there();
+        state.absence = None;
         drop(state);
         self.0.metrics.up.set(1);
         self.0.found.notify_waiters();
@@ -170,10 +220,11 @@ impl Gate {
         );
     }
 
-    fn away(&self, after: Option<Duration>, error: &Error) {
+    pub(super) fn away(&self, after: Option<Duration>, error: &Error) {
         let mut state = self.0.locked();
         let known = state.breaker.away_since().is_some();
         state.breaker.away(after, Instant::now());
+        state.absence = Some(Absence::of(error));
         drop(state);
         self.0.found.notify_waiters();
         if !known {
@@ -223,9 +274,10 @@ impl Drop for Pass {
 pub(super) struct Probe(Option<Gate>);
 
 impl Probe {
-    pub(super) fn found(mut self, found: Found) {
+    pub(super) fn found(mut self, answer: &Result<(), Error>) {
         if let Some(gate) = self.0.take() {
-            gate.probed(found);
+            let error = answer.as_ref().err();
+            gate.probed(error.map_or(Found::There, Error::probed), error);
         }
     }
 }
@@ -233,7 +285,7 @@ impl Probe {
 impl Drop for Probe {
     fn drop(&mut self) {
         if let Some(gate) = self.0.take() {
-            gate.probed(Found::Away { after: None });
+            gate.probed(Found::Away { after: None }, None);
         }
     }
 }
@@ -258,6 +310,33 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         *self.inner.locked().bucket.count(self.lane) -= 1;
+        self.inner.found.notify_waiters();
+    }
+}
+
+impl State {
+    fn duty(&mut self, now: Instant) -> breaker::Turn {
+        if self.breaker.away_since().is_none() {
+            return self.breaker.suspicion(now);
+        }
+        let waiting = [Lane::Token, Lane::Lease]
+            .into_iter()
+            .any(|lane| *self.bucket.count(lane) > 0);
+        if waiting {
+            return breaker::Turn::Wait(None);
+        }
+        self.breaker.turn(Lane::Token, None, now)
+    }
+}
+
+/// Until the breaker is told something, or until then.
+async fn wait(found: Notified<'_>, until: Option<Instant>) {
+    match until {
+        None => found.await,
+        Some(until) => tokio::select! {
+            () = found => {}
+            () = tokio::time::sleep_until(until) => {}
+        },
     }
 }
 

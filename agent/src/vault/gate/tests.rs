@@ -87,3 +87,63 @@ async fn counts_what_had_to_wait() {
     assert_eq!(metrics.waited.with_label_values(&["login"]).get(), 1);
     assert!(metrics.seconds.with_label_values(&["login"]).get() >= 0.1);
 }
+
+fn refused() -> Error {
+    Error::Connect {
+        target: "https://vault.test".to_owned(),
+        source: "connection refused".into(),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_seen_to_its_end_where_nothing_of_the_agent_waits() {
+    let gate = gate(&limits(10, 10));
+    let start = Instant::now();
+    gate.away(None, &refused());
+    let (found, after) = gate.absence().unwrap();
+    assert!(found.to_string().contains("connection refused"), "{found}");
+    assert!(after >= Duration::from_secs(1), "{after:?}");
+    for _ in 0..3 {
+        gate.duty().await.found(&Err(refused()));
+    }
+    gate.duty().await.found(&Ok(()));
+    let idle = tokio::time::timeout(Duration::from_mins(1), gate.duty()).await;
+    assert!(idle.is_err(), "a probe although all is well");
+    assert_eq!(gate.away_since(), None);
+    assert!(gate.absence().is_none());
+    let passed = gate.0.metrics.passed.with_label_values(&["probe"]).get();
+    assert_eq!(passed, 4, "in {:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_left_to_whoever_waits_for_its_end() {
+    let gate = gate(&limits(10, 10));
+    gate.away(None, &refused());
+    let waiting = gate.turn(Reason::Login, None);
+    tokio::select! {
+        biased;
+        turn = waiting => assert!(matches!(turn, Turn::Probe(_))),
+        _probe = gate.duty() => panic!("two who probe"),
+    }
+    let probe = tokio::time::timeout(Duration::from_secs(5), gate.duty()).await;
+    assert!(probe.is_ok(), "nobody took the duty over");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspicion_becomes_an_outage_only_by_a_probe() {
+    let gate = gate(&limits(10, 10));
+    let start = Instant::now();
+    gate.suspect();
+    assert!(gate.absence().is_none());
+    gate.duty().await.found(&Ok(()));
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert!(gate.absence().is_none());
+    gate.suspect();
+    let probe = gate.duty().await;
+    assert_eq!(start.elapsed(), breaker::SUSPICION_PAUSE);
+    drop(probe);
+    assert!(gate.absence().is_none(), "a probe given up found nothing");
+    gate.suspect();
+    gate.duty().await.found(&Err(refused()));
+    assert!(gate.absence().is_some());
+}
