@@ -36,6 +36,7 @@ pub(crate) mod path;
 pub(crate) mod policy;
 mod recent;
 pub(crate) mod renewal;
+pub(crate) mod renewed;
 pub(crate) mod revocation;
 pub(crate) mod store;
 
@@ -130,6 +131,18 @@ struct State {
 struct Kept {
     answer: Arc<Answer>,
     ends: Option<Instant>,
+    /// It ends before its own time, with the token that made it.
+    cut: bool,
+}
+
+impl Kept {
+    fn found(answer: Arc<Answer>, ends: Option<Instant>) -> Self {
+        Self {
+            answer,
+            ends,
+            cut: false,
+        }
+    }
 }
 
 enum Entrance {
@@ -228,7 +241,7 @@ impl Cache {
             } => (seat, first, ending),
         };
         let result = match seat.share().await {
-            Share::Kept(kept) if first => Ok(serve(&kept, Decision::Stored)),
+            Share::Kept(kept) if first => Ok(serve_first(&kept)),
             Share::Kept(kept) => Ok(serve(&kept, Decision::Shared)),
             Share::Mine(served) => Ok(served),
             Share::Failed(error) => Err(error),
@@ -250,7 +263,7 @@ impl Cache {
             since,
         };
         match call.make(fetch).await {
-            Outcome::Kept(kept) => Ok(serve(&kept, Decision::Stored)),
+            Outcome::Kept(kept) => Ok(serve_first(&kept)),
             Outcome::Passed(served) => Ok(served),
             Outcome::Failed(error) => Err(Arc::new(error)),
         }
@@ -292,9 +305,9 @@ impl Cache {
         self.with(|state| {
             let ending = match state.store.find(&asked.key, Instant::now()) {
                 Found::Fresh(answer, ends) => {
-                    return Entrance::Answered(serve(&Kept { answer, ends }, Decision::Hit));
+                    return Entrance::Answered(serve(&Kept::found(answer, ends), Decision::Hit));
                 }
-                Found::Ending(answer, ends) => Some(Kept { answer, ends }),
+                Found::Ending(answer, ends) => Some(Kept::found(answer, ends)),
                 Found::Nothing => None,
             };
             let joined = state.flights.get(&asked.flight()).and_then(Flight::join);
@@ -363,6 +376,17 @@ fn serve(kept: &Kept, decision: Decision) -> Served {
     Served {
         response: response.map(body::full),
         decision,
+    }
+}
+
+/// What has just come is as Vault sent it, unless it ends sooner than Vault says.
+fn serve_first(kept: &Kept) -> Served {
+    let response = kept
+        .answer
+        .at(Instant::now(), kept.ends.filter(|_| kept.cut));
+    Served {
+        response: response.map(body::full),
+        decision: Decision::Stored,
     }
 }
 

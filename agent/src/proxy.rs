@@ -27,8 +27,8 @@ use crate::cache::identity::{Identity, TokenId};
 use crate::cache::key::{Key, Parts as KeyParts};
 use crate::cache::path::{self, Path};
 use crate::cache::policy::{self, Decision, Skip};
-use crate::cache::revocation;
 use crate::cache::{Asked, Cache, Served};
+use crate::cache::{renewed, revocation};
 use crate::token::{Live, Tokens};
 use crate::vault;
 use crate::vault::Body;
@@ -92,6 +92,18 @@ struct Passing {
     place: String,
     /// The same for the key.
     normal: String,
+}
+
+impl Passing {
+    /// What the request says beside its body.
+    fn asks(&self) -> revocation::Request<'_> {
+        let maker = self.caller.maker.as_ref();
+        revocation::Request {
+            method: &self.head.method,
+            place: &self.place,
+            asker: maker.map(|maker| TokenId::from(&maker.token)),
+        }
+    }
 }
 
 impl Proxy {
@@ -264,6 +276,9 @@ impl Proxy {
         if revocation::may_revoke(&passing.head.method, &passing.place) {
             return self.revoke(cache, passing, body).await;
         }
+        if renewed::may_renew(&passing.head.method, &passing.place) {
+            return self.renew(cache, passing, body).await;
+        }
         let identity = match before(cache, &passing) {
             Ok(identity) => identity,
             Err(skip) => return self.stream(passing.head, body, skip).await,
@@ -317,16 +332,7 @@ impl Proxy {
         else {
             return Err(Error::BodyTooLarge { limit });
         };
-        let request = revocation::Request {
-            method: &passing.head.method,
-            place: &passing.place,
-            asker: passing
-                .caller
-                .maker
-                .as_ref()
-                .map(|maker| TokenId::from(&maker.token)),
-        };
-        let revoked = revocation::read(&request, &bytes)?;
+        let revoked = revocation::read(&passing.asks(), &bytes)?;
         let (cache, client) = (cache.clone(), self.client.clone());
         let request = whole(&passing.head, &bytes);
         let task = self.revocations.spawn(async move {
@@ -342,6 +348,27 @@ impl Proxy {
             .map_err(Error::Vault)?;
         Ok(Served {
             response,
+            decision: Decision::Skip(Skip::Path),
+        })
+    }
+
+    /// Sends a renewal in a task of its own, for the same reason. What it renews is learnt from its answer; from its
+    /// body only where that tells nothing, so one that is too long passes.
+    async fn renew(&self, cache: &Cache, passing: Passing, body: Body) -> Result<Served, Error> {
+        let limit = REVOCATION_LIMIT;
+        let (names, body) = match body::read(body, limit, None).await.map_err(Error::Body)? {
+            Read::Whole(bytes, _) => (renewed::named(&passing.asks(), &bytes), body::full(bytes)),
+            Read::Beyond(body) => (Vec::new(), body),
+        };
+        let (cache, client) = (cache.clone(), self.client.clone());
+        let request = Request::from_parts(passing.head, body);
+        let task = self.revocations.spawn(async move {
+            let sending = async move { send(&client, request).await };
+            cache.renew(names, sending).await
+        });
+        let answer = task.await.map_err(|_panicked| Error::Lost)?;
+        Ok(Served {
+            response: answer.map_err(|error| Error::Cache(Arc::new(error)))?,
             decision: Decision::Skip(Skip::Path),
         })
     }

@@ -18,6 +18,7 @@ mod outage;
 mod proxy;
 mod proxy_outage;
 mod reload;
+mod renewed;
 mod resume;
 mod revocation;
 mod sealed;

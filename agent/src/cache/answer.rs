@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tokio::time::{Duration, Instant};
 
 use super::json;
+use super::policy::Made;
 use crate::resume::form::{Reader, Writer};
 
 /// What an entry costs beside its bytes: the maps' slots and the renewal record. Measured, and rounded up.
@@ -34,6 +35,12 @@ impl Answer {
             durations: json::lease_durations(body).into_boxed_slice(),
             arrived,
         }
+    }
+
+    /// Whether a hit can say how much is left of what lasts so long: the body's duration was found. A body that nests
+    /// too deep, or holds half of a surrogate pair, is readable for what it says, but not for where.
+    pub(crate) fn can_tell(&self, made: &Made) -> bool {
+        made.lasts.is_none() || !self.durations.is_empty()
     }
 
     /// What it counts against `max_bytes`.

@@ -9,6 +9,7 @@ use tokio::time::{Duration, Instant};
 use super::answer::Answer;
 use super::flight::{Landing, Pilot};
 use super::identity::TokenId;
+use super::lease;
 use super::policy::{self, Decision, Made, Skip};
 use super::store::New;
 use super::{Asked, Cache, Error, Kept, Served, State, body};
@@ -16,7 +17,7 @@ use crate::vault;
 use crate::vault::Body;
 
 /// How long an answer that may be kept can take to arrive, once its head is here.
-const BODY_TIME: Duration = Duration::from_mins(1);
+pub(super) const BODY_TIME: Duration = Duration::from_mins(1);
 
 /// What a call brought.
 pub(super) enum Outcome {
@@ -39,13 +40,14 @@ impl Call {
         F: Fn() -> R,
         R: Future<Output = Result<Response<Body>, vault::error::Error>>,
     {
+        let sent = Instant::now();
         match fetch().await {
-            Ok(response) => self.read(response).await,
+            Ok(response) => self.read(response, sent).await,
             Err(error) => Outcome::Failed(Error::Ask(error)),
         }
     }
 
-    async fn read(&self, response: Response<Body>) -> Outcome {
+    async fn read(&self, response: Response<Body>, sent: Instant) -> Outcome {
         let (head, body) = response.into_parts();
         let limit = self.cache.max_body();
         if let Err(skip) = policy::head(head.status, &head.headers, limit) {
@@ -61,7 +63,8 @@ impl Call {
                 }
                 Ok(Ok(body::Read::Whole(bytes, room))) => (bytes, room),
             };
-        let kept = policy::content(&bytes).and_then(|made| self.keep(&head.headers, &bytes, made));
+        let kept =
+            policy::content(&bytes).and_then(|made| self.keep(&head.headers, &bytes, made, sent));
         match kept {
             Ok(kept) => Outcome::Kept(kept),
             Err(skip) => {
@@ -73,11 +76,22 @@ impl Call {
         }
     }
 
-    fn keep(&self, headers: &HeaderMap, bytes: &Bytes, made: Made) -> Result<Kept, Skip> {
+    /// Vault counts from when it made the thing, which was after the request was `sent`.
+    fn keep(
+        &self,
+        headers: &HeaderMap,
+        bytes: &Bytes,
+        made: Made,
+        sent: Instant,
+    ) -> Result<Kept, Skip> {
         let now = Instant::now();
         let answer = Arc::new(Answer::new(headers, bytes, now));
+        if !answer.can_tell(&made) {
+            return Err(Skip::NotVault);
+        }
         let asked = &self.asked;
         let maker = asked.asker();
+        let own = made.lasts.map(|lasts| sent + lasts.min(lease::LONGEST));
         self.cache.with(|state| {
             if state.ended.concerns(self.since, &made, &asked.place, maker) {
                 return Err(Skip::Revoked);
@@ -88,9 +102,11 @@ impl Call {
                 made,
                 maker: asked.maker.clone(),
                 place: asked.place.clone(),
+                since: sent,
             };
             let ends = state.store.insert(new, now, fastrand::f64())?;
-            Ok(Kept { answer, ends })
+            let cut = ends.zip(own).is_some_and(|(ends, own)| ends < own);
+            Ok(Kept { answer, ends, cut })
         })
     }
 

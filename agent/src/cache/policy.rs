@@ -335,27 +335,27 @@ fn lease(secret: Secret) -> Result<Made, Skip> {
 
 /// The fields of an answer that decide. The token made with a use limit is told apart even where nothing is kept.
 #[derive(Deserialize)]
-struct Secret {
+pub(super) struct Secret {
     #[serde(default)]
-    lease_id: String,
+    pub(super) lease_id: String,
     #[serde(default)]
-    lease_duration: u64,
+    pub(super) lease_duration: u64,
     #[serde(default)]
-    renewable: bool,
+    pub(super) renewable: bool,
     data: Option<serde_json::Value>,
     wrap_info: Option<serde::de::IgnoredAny>,
-    auth: Option<Auth>,
+    pub(super) auth: Option<Auth>,
 }
 
 #[derive(Deserialize)]
-struct Auth {
-    client_token: String,
+pub(super) struct Auth {
+    pub(super) client_token: String,
     #[serde(default)]
-    accessor: String,
+    pub(super) accessor: String,
     #[serde(default)]
-    lease_duration: u64,
+    pub(super) lease_duration: u64,
     #[serde(default)]
-    renewable: bool,
+    pub(super) renewable: bool,
     #[serde(default)]
     orphan: bool,
     #[serde(default)]

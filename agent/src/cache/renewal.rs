@@ -122,8 +122,10 @@ impl Renew for Client {
             body: Some(wire::Body(body)),
             wrap_ttl: None,
         };
-        match self.call(Reason::LeaseRenew, call).await {
-            Ok(secret) => renewed(&secret),
+        let pass = self.turn(Reason::LeaseRenew, None).await;
+        let sent = Instant::now();
+        match self.call_with(pass, call, Duration::MAX).await {
+            Ok(secret) => renewed(&secret, sent.elapsed()),
             Err(error) => {
                 let outcome = match refused(&error) {
                     Outcome::Refused if is_forbidden(&error) => look_up(&self, &renewal).await,
@@ -162,12 +164,14 @@ async fn look_up(client: &Client, renewal: &Renewal) -> Outcome {
     }
 }
 
-fn renewed(secret: &wire::Secret) -> Outcome {
+/// Vault counts from some moment after the renewal was sent, which is so long `ago`.
+pub(crate) fn renewed(secret: &wire::Secret, ago: Duration) -> Outcome {
     let seconds = secret
         .auth
         .as_ref()
         .map_or(secret.lease_duration, |auth| auth.lease_duration);
-    Outcome::Renewed((seconds != 0).then(|| Duration::from_secs(seconds)))
+    let lasts = Duration::from_secs(seconds).saturating_sub(ago);
+    Outcome::Renewed((seconds != 0).then_some(lasts))
 }
 
 fn is_forbidden(error: &Error) -> bool {

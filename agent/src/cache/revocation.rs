@@ -162,11 +162,12 @@ fn each(values: Vec<String>, revoked: impl Fn(String) -> Revoked) -> Vec<Revoked
 }
 
 /// A body's fields, as JSON or as a form: Vault reads both.
-struct Fields(Vec<(String, String)>);
+#[derive(Default)]
+pub(super) struct Fields(Vec<(String, String)>);
 
 impl Fields {
     /// As Vault does it: what starts like JSON is JSON, whatever its type is said to be.
-    fn of(body: &[u8]) -> Result<Self, Unreadable> {
+    pub(super) fn of(body: &[u8]) -> Result<Self, Unreadable> {
         if !matches!(body.trim_ascii_start().first(), Some(b'{' | b'[')) {
             return form(body).map(Self).ok_or(Unreadable);
         }
@@ -181,7 +182,7 @@ impl Fields {
         }
     }
 
-    fn text(&self, name: &str) -> Option<String> {
+    pub(super) fn text(&self, name: &str) -> Option<String> {
         let (_, value) = self.0.iter().find(|(field, _)| field == name)?;
         Some(value.clone()).filter(|value| !value.is_empty())
     }

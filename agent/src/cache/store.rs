@@ -55,6 +55,8 @@ pub(crate) struct New {
     pub(crate) maker: Option<Maker>,
     /// Namespace and decoded path as one.
     pub(crate) place: String,
+    /// From when on it lasts.
+    pub(crate) since: Instant,
 }
 
 /// What a key finds.
@@ -86,13 +88,17 @@ struct Entry {
     place: String,
     what: What,
     maker: Option<TokenId>,
-    /// What Vault gave it at first.
+    /// The most that Vault gave it at once.
     lasts: Duration,
     /// How long before its end it is no longer given out.
     margin: Duration,
     ends: Option<Instant>,
     renews: bool,
     due: Option<Instant>,
+    /// A renewal is under way since that tick.
+    renewing: Option<u64>,
+    /// When a renewal was last heard of.
+    renewed: u64,
 }
 
 #[derive(Debug)]
@@ -100,6 +106,8 @@ struct Parent {
     token: Arc<Token>,
     accessor: Option<String>,
     ends: Option<Instant>,
+    /// When its end was last heard of.
+    heard: u64,
     made: BTreeSet<Id>,
 }
 
@@ -204,7 +212,8 @@ impl Store {
             _ => new.maker.map(|maker| self.adopt(id, maker)),
         };
         self.index(id, &new.made.what);
-        let ends = new.made.lasts.map(|lasts| now + lasts.min(lease::LONGEST));
+        let ends = new.made.lasts;
+        let ends = ends.map(|lasts| new.since + lasts.min(lease::LONGEST));
         let entry = Entry {
             key: new.key,
             answer: Some(Arc::clone(&new.answer)),
@@ -217,6 +226,8 @@ impl Store {
             ends,
             renews: new.made.renewable && ends.is_some(),
             due: None,
+            renewing: None,
+            renewed: id.0,
         };
         self.revision += 1;
         self.bytes += new.answer.size();
@@ -257,6 +268,7 @@ impl Store {
             token: Arc::new(maker.token),
             accessor: maker.accessor,
             ends: None,
+            heard: child.0,
             made: BTreeSet::new(),
         });
         parent.made.insert(child);

@@ -271,6 +271,8 @@ fn read_entry(from: &mut Reader<'_>) -> Option<Entry> {
         ends,
         renews: renews && ends.is_some(),
         due: None,
+        renewing: None,
+        renewed: 0,
     })
 }
 
@@ -282,6 +284,7 @@ fn read_parent(from: &mut Reader<'_>) -> Option<Parent> {
         token,
         accessor: named.then_some(accessor),
         ends: from.end()?,
+        heard: 0,
         made: BTreeSet::new(),
     })
 }

@@ -6,6 +6,7 @@ use crate::cache::key::Parts;
 use crate::cache::lease::{Outcome, Renewal};
 use crate::cache::revocation::Revoked;
 
+mod renewed;
 mod saved;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -67,6 +68,7 @@ impl Bench {
             made,
             maker,
             place: place.to_owned(),
+            since: self.now,
         };
         self.store.insert(new, self.now, 0.0).map(drop)
     }

@@ -2,18 +2,38 @@
 //!
 //! Invariant: an entry's timer is the one that its `due` names, and a token's the one that its `ends` names.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::time::{Duration, Instant};
 
-use super::{Id, Store, Timer, namespace};
+use super::{Entry, Id, Store, Timer, namespace};
 use crate::cache::identity::TokenId;
 use crate::cache::lease::{self, Outcome, Renewal};
 use crate::cache::policy::What;
+use crate::cache::renewed::{Name, Renewed, Sent};
+
+impl Entry {
+    /// Takes what a renewal brought that began at one tick and is heard of at another. Where another one was heard of in
+    /// between, nobody knows which of them Vault saw last: the earlier end counts. Tells whether there was none.
+    fn move_end(&mut self, ends: Option<Instant>, began: u64, heard: u64) -> bool {
+        let alone = self.renewed < began;
+        self.ends = match self.ends {
+            Some(before) if !alone => Some(ends.map_or(before, |ends| ends.min(before))),
+            _ => ends,
+        };
+        self.renewed = heard;
+        alone
+    }
+}
 
 impl Store {
     /// Learns until when the newest token of auto-auth lives. Renewals move its end.
     pub(crate) fn token_lives_until(&mut self, token: TokenId, ends: Option<Instant>) {
+        let tick = self.tick();
+        if let Some(parent) = self.parents.get_mut(&token) {
+            parent.heard = tick;
+        }
         self.newest = Some((token, ends));
         self.set_token_timer(token, ends);
     }
@@ -60,19 +80,23 @@ impl Store {
 
     /// What a renewal brought.
     pub(crate) fn renewed(&mut self, id: Id, outcome: Outcome, now: Instant, random: f64) {
+        let tick = self.tick();
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
         self.revision += 1;
+        let began = entry.renewing.take().unwrap_or(tick);
         match outcome {
             Outcome::Renewed(lasts) => {
                 let before = entry.ends;
-                entry.ends = lasts.map(|lasts| now + lasts.min(lease::LONGEST));
-                // At the maximum a renewal moves the end no more.
-                entry.renews = match (before, entry.ends) {
-                    (Some(before), Some(ends)) => ends > before + Duration::from_secs(1),
-                    _ => false,
-                };
+                let ends = lasts.map(|lasts| now + lasts.min(lease::LONGEST));
+                if entry.move_end(ends, began, tick) {
+                    // At the maximum a renewal moves the end no more.
+                    entry.renews = match (before, ends) {
+                        (Some(before), Some(ends)) => ends > before + Duration::from_secs(1),
+                        _ => false,
+                    };
+                }
             }
             Outcome::Refused => entry.renews = false,
             Outcome::Away => return self.plan_again(id, now, random),
@@ -89,6 +113,90 @@ impl Store {
             }
         }
         self.plan(id, now, random);
+    }
+
+    /// What a renewal that is sent now may be older than, when its answer comes.
+    pub(crate) fn mark(&mut self) -> u64 {
+        self.tick()
+    }
+
+    /// Applies a client's renewal: the entry that it names, or the token above entries, ends when Vault says.
+    pub(crate) fn renewed_by_client(
+        &mut self,
+        renewed: &Renewed,
+        sent: Sent,
+        now: Instant,
+        random: f64,
+    ) {
+        let lasts = renewed.lasts.map(|lasts| lasts.min(lease::LONGEST));
+        let ends = lasts.map(|lasts| sent.at + lasts);
+        let tick = self.tick();
+        for token in self.parents_named(&renewed.names) {
+            self.parent_renewed(token, ends, sent.tick, tick);
+        }
+        for id in self.entries_named(&renewed.names) {
+            let Some(entry) = self.entries.get_mut(&id) else {
+                continue;
+            };
+            self.revision += 1;
+            entry.move_end(ends, sent.tick, tick);
+            entry.lasts = entry.lasts.max(lasts.unwrap_or_default());
+            let margin = lease::margin(lasts.unwrap_or(lease::LONGEST));
+            entry.margin = entry.margin.min(margin);
+            entry.renews &= renewed.renewable && entry.ends.is_some();
+            // Where a renewal is under way, it sets the timer when it is done.
+            if entry.renewing.is_none() {
+                self.plan(id, now, random);
+            }
+        }
+    }
+
+    /// Of a client's own token nobody tells when it is renewed elsewhere: its end is not known before either.
+    fn parent_renewed(&mut self, token: TokenId, ends: Option<Instant>, sent: u64, heard: u64) {
+        let newest = self.newest.filter(|(newest, _)| *newest == token);
+        let parent = self.parents.get_mut(&token);
+        let known = parent.as_ref().and_then(|parent| parent.ends);
+        let Some(known) = known.or_else(|| newest.and_then(|(_, ends)| ends)) else {
+            return;
+        };
+        let crossed = parent.is_some_and(|it| std::mem::replace(&mut it.heard, heard) > sent);
+        let ends = match ends {
+            Some(ends) if crossed => Some(ends.min(known)),
+            None if crossed => Some(known),
+            ends => ends,
+        };
+        if newest.is_some() {
+            self.newest = Some((token, ends));
+        }
+        self.set_token_timer(token, ends);
+    }
+
+    /// Renews at once what is renewed at all: a client may have moved its end, and nothing tells where to.
+    pub(crate) fn renew_soon(&mut self, names: &[Name], now: Instant) {
+        for id in self.entries_named(names) {
+            let entry = self.entries.get(&id);
+            if entry.is_some_and(|entry| entry.renews && entry.renewing.is_none()) {
+                self.set_timer(id, Some(now));
+            }
+        }
+    }
+
+    fn entries_named(&self, names: &[Name]) -> BTreeSet<Id> {
+        let found = names.iter().filter_map(|name| match name {
+            Name::Token(token) => self.by_token.get(token),
+            Name::Accessor(accessor) => self.by_accessor.get(accessor),
+            Name::Lease(lease) => self.by_lease.get(lease),
+        });
+        found.copied().collect()
+    }
+
+    fn parents_named(&self, names: &[Name]) -> BTreeSet<TokenId> {
+        let found = names.iter().filter_map(|name| match name {
+            Name::Token(token) => Some(*token),
+            Name::Accessor(accessor) => self.maker_with(accessor),
+            Name::Lease(_) => None,
+        });
+        found.collect()
     }
 
     fn entry_due(&mut self, id: Id, now: Instant) -> Option<Renewal> {
@@ -109,13 +217,16 @@ impl Store {
             What::Token { .. } => None,
             What::Lease { id } => Some(id.clone()),
         };
-        Some(Renewal {
+        let renewal = Renewal {
             id,
             namespace: namespace(&entry.what, &entry.place).unwrap_or_default(),
             lease,
             token,
             increment: entry.lasts,
-        })
+        };
+        let tick = self.tick();
+        self.entries.get_mut(&id)?.renewing = Some(tick);
+        Some(renewal)
     }
 
     /// Sets the timer for an entry's own sake. That of the token above it is set for the token.

@@ -40,7 +40,7 @@ impl Store {
     }
 
     /// A token that auto-auth obtained, by its accessor.
-    fn maker_with(&self, accessor: &str) -> Option<TokenId> {
+    pub(super) fn maker_with(&self, accessor: &str) -> Option<TokenId> {
         self.parents
             .iter()
             .find(|(_, parent)| parent.accessor.as_deref() == Some(accessor))
