@@ -22,6 +22,8 @@ mod auth;
 mod cache;
 mod clock;
 mod connection;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod proxy;
 mod resolver;
 mod resume;

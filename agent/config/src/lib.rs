@@ -13,6 +13,8 @@ mod block;
 mod check;
 mod cursor;
 mod decode;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod hcl;
 pub mod json;
 pub mod load;

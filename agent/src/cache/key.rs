@@ -52,6 +52,14 @@ impl Key {
 }
 
 impl Parts<'_> {
+    /// What is hashed.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn written(&self) -> Vec<u8> {
+        let mut written = Vec::new();
+        self.write(&mut |bytes| written.extend_from_slice(bytes));
+        written
+    }
+
     fn write(&self, out: &mut impl FnMut(&[u8])) {
         match self.identity {
             Identity::AutoAuth => frame(out, b"auto-auth"),

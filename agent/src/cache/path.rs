@@ -140,7 +140,9 @@ pub(crate) fn namespace(text: &str) -> &str {
 pub(crate) fn named(header: &[u8]) -> Result<&str, Error> {
     let text = std::str::from_utf8(header).map_err(|_not_utf8| Error::Namespace)?;
     let namespace = namespace(text);
-    if namespace.contains('%') || check(namespace).is_err() {
+    // A blank at an end would be gone the next time it is read.
+    let bare = namespace == self::namespace(namespace);
+    if !bare || namespace.contains('%') || check(namespace).is_err() {
         return Err(Error::Namespace);
     }
     Ok(namespace)
@@ -230,7 +232,15 @@ mod tests {
     fn a_namespace_that_a_path_would_read_differently_is_refused() {
         assert_eq!(named(b"ns1/ns2/"), Ok("ns1/ns2"));
         assert_eq!(named(b""), Ok(""));
-        for header in [&b"ns1%2Fns2"[..], b"ns1//ns2", b"ns1/..", b"a\\b", b"\xff"] {
+        for header in [
+            &b"ns1%2Fns2"[..],
+            b"ns1//ns2",
+            b"ns1 /",
+            b"/ ns1",
+            b"ns1/..",
+            b"a\\b",
+            b"\xff",
+        ] {
             assert_eq!(named(header), Err(Error::Namespace), "{header:?}");
         }
     }
