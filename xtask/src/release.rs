@@ -63,13 +63,18 @@ pub(crate) fn run() -> anyhow::Result<()> {
 }
 
 /// Static; without the folders of this machine in the messages of panics, so that the same source gives the same bytes
-/// everywhere; and smaller where the tools allow it: with equal functions folded into one, and with the addresses that
-/// the start has to relocate packed into a bitmap.
+/// everywhere; and smaller: with fewer copies of functions in their callers, and where the tools allow it with equal
+/// functions folded into one, and with the addresses that the start has to relocate packed into a bitmap.
 fn flags(sources: &[PathBuf], packed: bool, folds: bool) -> Vec<String> {
     let mut flags = vec![
         "-Ctarget-feature=+crt-static".to_owned(),
         // They shorten the tables for unwinding by more than they lengthen the code, and let profilers walk the stack.
         "-Cforce-frame-pointers=yes".to_owned(),
+        // LLVM copies a function marked `#[inline]` into its caller up to a cost of 325, and any other up to 50, also
+        // where it optimises for size. These limits make the agent 98 kB smaller; a cached answer takes 7 % more
+        // instructions.
+        "-Cllvm-args=-inlinehint-threshold=75".to_owned(),
+        "-Cllvm-args=-inline-threshold=25".to_owned(),
     ];
     for folder in sources {
         flags.push(format!("--remap-path-prefix={}/=", folder.display()));
