@@ -182,14 +182,14 @@ impl Proxy {
             let own = std::iter::once(before).chain(self.live());
             response = conceal::conceal(response, own).await?;
         }
-        forward::strip_hop_by_hop(response.headers_mut());
+        forward::last_hop(&mut response);
         self.mark(&mut response, served.decision);
         Ok(response)
     }
 
     /// Gives the request its namespace and its token.
     async fn prepare(&self, mut head: Parts, path: &Path<'_>) -> Result<Passing, Error> {
-        forward::strip_hop_by_hop(&mut head.headers);
+        forward::next_hop(&mut head.headers);
         if let Some(namespace) = &self.namespace
             && !head.headers.contains_key(NAMESPACE)
         {

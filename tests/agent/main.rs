@@ -15,6 +15,8 @@ mod found_dead;
 mod lifecycle;
 mod methods;
 mod outage;
+mod passing;
+mod played;
 mod proxy;
 mod proxy_outage;
 mod reload;

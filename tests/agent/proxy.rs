@@ -209,7 +209,7 @@ fn the_agents_token_goes_only_where_it_may() -> anyhow::Result<()> {
         &[
             ("connection", "close, x-mine"),
             ("x-mine", "1"),
-            ("te", "trailers"),
+            ("te", "gzip"),
         ],
     )?;
     for name in ["connection", "x-mine", "te"] {

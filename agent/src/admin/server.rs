@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper_util::server::graceful::GracefulShutdown;
 use keyside_config::model::Admin;
 use keyside_config::model::listener::HostPort;
 use keyside_lifecycle::shutdown::Shutdown;
@@ -16,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::handler::{Handler, Surface};
-use crate::connection::{self, Limits, Service, Stream};
+use crate::connection::{self, Ending, Limits, Service, Stream};
 use crate::resolver;
 use crate::socket::Socket;
 
@@ -104,7 +103,7 @@ impl Server {
     /// Answers until `shutdown` is requested, then finishes what is under way.
     pub(crate) async fn run(self, shutdown: Shutdown) {
         let Self { listener, handler } = self;
-        let graceful = GracefulShutdown::new();
+        let ending = Ending::new();
         let mut connections = JoinSet::new();
         let requested = shutdown.requested();
         tokio::pin!(requested);
@@ -116,7 +115,7 @@ impl Server {
                 Some(_ended) = connections.join_next() => {}
                 accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
                     Ok((stream, surface)) => {
-                        connections.spawn(connection::serve(stream, service(surface, &handler), &LIMITS, &graceful));
+                        connections.spawn(connection::serve(stream, service(surface, &handler), &LIMITS, &ending));
                     }
                     Err(error) => {
                         tracing::warn!(event = "accept_failed", %error, "the admin endpoint accepts again shortly");
@@ -126,7 +125,7 @@ impl Server {
             }
         }
         drop(listener);
-        graceful.shutdown().await;
+        ending.run().await;
     }
 }
 

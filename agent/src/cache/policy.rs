@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRAILER};
 use http::{HeaderMap, Method, StatusCode};
 use serde::Deserialize;
 
@@ -41,7 +41,7 @@ pub(crate) enum Skip {
     Path,
     /// The path gives each answer once: callbacks, check-outs.
     OneTime,
-    /// The request asks for a wrapped answer, brings MFA or logs in within its headers.
+    /// The request asks for a wrapped answer or another protocol, brings MFA or trailers, or logs in within its headers.
     Header,
     /// The request brings a credential that is no token.
     Credential,
@@ -195,7 +195,7 @@ fn by_headers(headers: &HeaderMap) -> Result<(), Skip> {
         // `X-Vault-MFA` may be there more than once; inline authentication is a family of headers.
         if matches!(
             name,
-            "x-vault-wrap-ttl" | "x-vault-wrap-format" | "x-vault-mfa"
+            "x-vault-wrap-ttl" | "x-vault-wrap-format" | "x-vault-mfa" | "upgrade" | "trailer"
         ) || is_inline_auth(name)
         {
             return Err(Skip::Header);
@@ -234,7 +234,7 @@ pub(crate) fn head(status: StatusCode, headers: &HeaderMap, max_body: usize) -> 
         .get(CONTENT_TYPE)
         .and_then(|kind| kind.as_bytes().split(|byte| *byte == b';').next())
         .is_some_and(|kind| kind.trim_ascii().eq_ignore_ascii_case(b"application/json"));
-    if !json || headers.contains_key(CONTENT_ENCODING) {
+    if !json || headers.contains_key(CONTENT_ENCODING) || headers.contains_key(TRAILER) {
         return Err(Skip::NotJson);
     }
     if content_length(headers).is_some_and(|length| length > max_body as u64) {

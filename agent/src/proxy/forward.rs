@@ -1,15 +1,17 @@
 //! From a client's request to the one that Vault gets: which headers go on, whose token, which namespace.
 //!
+//! Invariant: of other protocols only `WebSocket` passes: it is one request of one client for good, while HTTP/2 would
+//! carry others past the guard.
 //! Invariant: the auto-auth token goes to no login, and to no request that brings a credential of its own (except
 //! under `force`, where it replaces every one of them).
 
 use std::sync::Arc;
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, EXPECT, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
+    AUTHORIZATION, CONNECTION, EXPECT, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
     TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use keyside_config::model::AttachToken;
 
 use crate::cache::identity::{Identity, TokenId};
@@ -22,14 +24,13 @@ pub(super) const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namesp
 
 /// Headers that are for one connection (RFC 9110 §7.6.1, and two that predate it). `Expect` is among them here: this
 /// server has answered it when the body is read.
-const HOP_BY_HOP: [HeaderName; 10] = [
+const HOP_BY_HOP: [HeaderName; 9] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION,
     TE,
-    TRAILER,
     TRANSFER_ENCODING,
     UPGRADE,
     EXPECT,
@@ -57,8 +58,45 @@ pub(super) struct Caller {
     pub(super) attached: bool,
 }
 
+/// Makes the headers of a request those of the next connection.
+pub(super) fn next_hop(headers: &mut HeaderMap) {
+    let upgrades = is_listed(headers, &CONNECTION, "upgrade")
+        && headers.get_all(UPGRADE).iter().count() == 1
+        && is_listed(headers, &UPGRADE, "websocket");
+    let trailers = is_listed(headers, &TE, "trailers");
+    strip_hop_by_hop(headers);
+    if upgrades {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    } else if trailers {
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// Makes the headers of an answer those of the client's connection.
+pub(super) fn last_hop<B>(response: &mut Response<B>) {
+    let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    let protocol = headers.get(UPGRADE).filter(|_| switches).cloned();
+    strip_hop_by_hop(headers);
+    if let Some(protocol) = protocol {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, protocol);
+    }
+}
+
+fn is_listed(headers: &HeaderMap, list: &HeaderName, word: &str) -> bool {
+    headers
+        .get_all(list)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|values| values.split(','))
+        .any(|value| value.trim().eq_ignore_ascii_case(word))
+}
+
 /// Removes what is for one connection only, and what `Connection` declares to be.
-pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let declared: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -182,6 +220,8 @@ fn pod(live: &Live) -> Caller {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -228,6 +268,39 @@ mod tests {
         strip_hop_by_hop(&mut map);
         let left: Vec<_> = map.keys().map(HeaderName::as_str).collect();
         assert_eq!(left, ["x-vault-token", "content-length"]);
+    }
+
+    #[test]
+    fn a_websocket_and_trailers_are_asked_for_anew() {
+        for (pairs, left) in [
+            (
+                &[
+                    ("connection", "keep-alive, Upgrade"),
+                    ("upgrade", "WebSocket"),
+                ][..],
+                "connection: upgrade; upgrade: websocket; ",
+            ),
+            (&[("connection", "upgrade"), ("upgrade", "h2c")], ""),
+            (
+                &[("connection", "upgrade"), ("upgrade", "h2c, websocket")],
+                "connection: upgrade; upgrade: websocket; ",
+            ),
+            (&[("upgrade", "websocket")], ""),
+            (
+                &[("connection", "TE"), ("te", "gzip, trailers")],
+                "connection: te; te: trailers; ",
+            ),
+            (&[("connection", "te"), ("te", "gzip")], ""),
+            (&[("trailer", "x-sum")], "trailer: x-sum; "),
+        ] {
+            let mut map = headers(pairs);
+            next_hop(&mut map);
+            let mut text = String::new();
+            for (name, value) in &map {
+                write!(text, "{name}: {}; ", value.to_str().unwrap()).unwrap();
+            }
+            assert_eq!(text, left, "{pairs:?}");
+        }
     }
 
     #[test]

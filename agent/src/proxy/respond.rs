@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use keyside_lifecycle::error;
 use serde_json::json;
@@ -12,6 +12,7 @@ use serde_json::json;
 use super::guard::Refusal;
 use crate::cache;
 use crate::cache::{body, clear, path, revocation};
+use crate::connection::Silence;
 use crate::vault;
 use crate::vault::Body;
 use crate::vault::error::How;
@@ -64,10 +65,14 @@ impl Error {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Refused(refusal) => refused(refusal),
+            Self::Body(_) | Self::Vault(vault::error::Error::Body(_)) if self.is_silence() => {
+                StatusCode::REQUEST_TIMEOUT
+            }
             Self::Path(_)
             | Self::Clear(_)
             | Self::Revocation(_)
             | Self::Body(_)
+            | Self::Vault(vault::error::Error::Body(_))
             | Self::NoCache => StatusCode::BAD_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::WrapsOwnToken => StatusCode::FORBIDDEN,
@@ -90,10 +95,15 @@ impl Error {
         matches!(self, Self::Vault(_) | Self::Cache(_))
     }
 
+    fn is_silence(&self) -> bool {
+        Silence::caused(self)
+    }
+
     pub(crate) fn response(&self) -> Response<Body> {
         let text = json!({ "errors": [error::chain(self)] }).to_string();
         let mut response = Response::new(body::full(text));
-        *response.status_mut() = self.status();
+        let status = self.status();
+        *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(after) = self.retry_after() {
@@ -102,6 +112,9 @@ impl Error {
                 RETRY_AFTER,
                 HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX)),
             );
+        }
+        if status == StatusCode::REQUEST_TIMEOUT {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if let Self::Method(methods) = self {
             headers.insert(ALLOW, HeaderValue::from_static(methods));
@@ -113,6 +126,7 @@ impl Error {
     fn retry_after(&self) -> Option<Duration> {
         match self.upstream() {
             Some(vault::error::Error::Away { retry_after, .. }) => Some(*retry_after),
+            Some(vault::error::Error::Body(_)) => None,
             Some(_) => Some(SOON.mul_f64(1.0 + 2.0 * fastrand::f64())),
             None => match self {
                 Self::NoToken { retry_after } => Some(*retry_after),

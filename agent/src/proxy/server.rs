@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
-use hyper_util::server::graceful::GracefulShutdown;
 use keyside_config::model::listener::{Listener, Role};
 use keyside_lifecycle::shutdown::Shutdown;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -16,7 +15,7 @@ use tokio::task::JoinSet;
 use super::Proxy;
 use super::guard::Guard;
 use super::socket::{self, Socket};
-use crate::connection::{self, Answering, Limits, Service, Stream};
+use crate::connection::{self, Answering, Ending, Limits, Service, Stream};
 use crate::vault::Body;
 
 const LIMITS: Limits = Limits {
@@ -92,7 +91,7 @@ struct Accepting {
 
 impl Accepting {
     async fn run(self, shutdown: Shutdown) {
-        let graceful = GracefulShutdown::new();
+        let ending = Ending::new();
         let mut connections = JoinSet::new();
         let requested = shutdown.requested();
         tokio::pin!(requested);
@@ -105,7 +104,7 @@ impl Accepting {
                 accepted = self.accept() => match accepted {
                     Ok((stream, place)) => {
                         let service = self.service(place);
-                        connections.spawn(connection::serve(stream, service, &LIMITS, &graceful));
+                        connections.spawn(connection::serve(stream, service, &LIMITS, &ending));
                     }
                     Err(error) => {
                         tracing::warn!(event = "accept_failed", %error, "the listener accepts again shortly");
@@ -115,7 +114,7 @@ impl Accepting {
             }
         }
         drop(self.socket);
-        graceful.shutdown().await;
+        ending.run().await;
     }
 
     /// The next connection, once there is a place for it.

@@ -1,43 +1,44 @@
 //! The client: one pool of HTTP/1.1 connections to one server.
 //!
+//! What a client of the proxy asked goes by [`forward`].
+//!
 //! Invariant: a request that may have reached Vault is never sent twice. The pool repeats a request by itself only
 //! when hyper hands it back whole because the idle connection it was queued on had already closed: nothing of it,
 //! neither head nor body, had been written then (`retry_canceled_requests` of hyper-util).
 
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HOST, RETRY_AFTER, UPGRADE};
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, RETRY_AFTER};
 use http::response::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use keyside_config::model::vault::{Address, ClientCertificate, Vault};
-use keyside_lifecycle::shutdown::Shutdown;
 use rustls_pki_types::ServerName;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::connect::{Connector, Dial};
-use super::error::{self, Error};
+use super::error::Error;
 use super::gate::{Gate, Pass, Reason, Turn};
 use super::wire::{Call, Errors, Secret};
 use super::{Body, tls};
+use crate::connection::Silence;
+
+mod forward;
 
 /// The largest answer to a request of the agent itself.
 const ANSWER_LIMIT: usize = 1 << 20;
 /// Vault's own messages are a line; a page of HTML from something on the way is not worth more.
 const MESSAGE_LIMIT: usize = 300;
 const HEALTH: &str = "sys/health?standbyok=true&perfstandbyok=true";
-/// After which a client's request that has no answer makes the agent look whether Vault is there at all.
-const SILENCE: Duration = Duration::from_secs(5);
 /// A Vault in service answers a probe at once.
 const PROBE_LIMIT: Duration = Duration::from_secs(5);
 const IDLE_CONNECTIONS: usize = 32;
@@ -187,77 +188,6 @@ impl Client {
     fn pool(&self) -> Pool {
         let way = self.0.way.read().unwrap_or_else(PoisonError::into_inner);
         way.pool.clone()
-    }
-
-    /// Whether a request of a client may be sent: not while an outage is on.
-    pub(crate) fn admit(&self) -> Result<(), Error> {
-        match self.0.gate.absence() {
-            None => Ok(()),
-            Some((found, retry_after)) => Err(Error::Away {
-                target: self.0.target.clone(),
-                found,
-                retry_after,
-            }),
-        }
-    }
-
-    /// Sends what a client of the proxy asked, once, with path and query exactly as given: the address's own path
-    /// goes in front, `Host` is Vault's, the protocol's version is ours on both sides, and nothing else is touched.
-    /// Bodies stream both ways.
-    ///
-    /// The time limit ends with the head of the answer; how long its body may take is the client's affair.
-    ///
-    /// The gate learns from it: without a connection an outage begins, and other trouble, a long silence too, is a
-    /// suspicion, as it may be that of one path.
-    pub(crate) async fn forward(
-        &self,
-        mut request: Request<Body>,
-    ) -> Result<Response<Incoming>, Error> {
-        let path = request.uri().path_and_query().cloned();
-        *request.uri_mut() = self.uri(path.unwrap_or_else(|| PathAndQuery::from_static("/")))?;
-        request.headers_mut().insert(HOST, self.0.host.clone());
-        *request.version_mut() = Version::HTTP_11;
-        if self.0.vault.single_use.proxying && !request.headers().contains_key(UPGRADE) {
-            close(&mut request);
-        }
-        let mut sent = pin!(self.send(request));
-        let answer = match tokio::time::timeout(SILENCE, &mut sent).await {
-            Ok(answer) => answer,
-            Err(_elapsed) => {
-                self.0.gate.suspect();
-                sent.await
-            }
-        };
-        self.learn(&answer);
-        let mut response = answer?;
-        *response.version_mut() = Version::HTTP_11;
-        Ok(response)
-    }
-
-    fn learn(&self, answer: &Result<Response<Incoming>, Error>) {
-        let gate = &self.0.gate;
-        match answer {
-            Ok(answer) if !error::is_absence(answer.status()) => {}
-            Err(error @ Error::Connect { .. }) => gate.away(None, error),
-            Ok(_) | Err(Error::Timeout { .. } | Error::Transport { .. }) => gate.suspect(),
-            Err(_) => {}
-        }
-    }
-
-    /// Sees every outage to its end where the agent has nothing of its own to ask, and looks into suspicions; for one
-    /// task.
-    pub(crate) async fn attend(self, shutdown: Shutdown) {
-        let attending = async {
-            loop {
-                let probe = self.0.gate.duty().await;
-                probe.found(&self.probe().await);
-            }
-        };
-        // Cancel-safe both: nothing is half done that the end of the process does not end.
-        tokio::select! {
-            () = shutdown.requested() => {}
-            () = attending => {}
-        }
     }
 
     /// Sends a request of the agent itself when its turn at the gate has come, and reads the whole answer.
@@ -410,20 +340,25 @@ impl Client {
         &self.0.target
     }
 
+    /// Sends, with no limit on the time.
     async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, Error> {
-        tokio::time::timeout(self.0.vault.timeout, self.pool().request(request))
-            .await
-            .map_err(|_elapsed| self.timed_out(self.0.vault.timeout))?
-            .map_err(|error| {
-                if error.is_connect() {
-                    Error::Connect {
-                        target: self.0.target.clone(),
-                        source: error.into(),
-                    }
-                } else {
-                    self.broken(error.into())
+        self.pool().request(request).await.map_err(|error| {
+            if error.is_connect() {
+                Error::Connect {
+                    target: self.0.target.clone(),
+                    source: error.into(),
                 }
-            })
+            } else if is_of_the_body(&error) {
+                // hyper's words around it say less.
+                Error::Body(if Silence::caused(&error) {
+                    Silence.into()
+                } else {
+                    error.into()
+                })
+            } else {
+                self.broken(error.into())
+            }
+        })
     }
 
     fn uri(&self, path: PathAndQuery) -> Result<Uri, Error> {
@@ -519,6 +454,13 @@ fn pooled(connector: HttpsConnector<Dial>) -> Pool {
         .pool_max_idle_per_host(IDLE_CONNECTIONS)
         .set_host(false)
         .build(Connector(connector))
+}
+
+/// Whether what was to be sent broke off, and not the connection.
+fn is_of_the_body(error: &legacy::Error) -> bool {
+    let cause =
+        std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<hyper::Error>());
+    cause.is_some_and(hyper::Error::is_user)
 }
 
 /// The connection ends with this request's answer.

@@ -49,6 +49,9 @@ pub(crate) enum Error {
         errors: Vec<String>,
         retry_after: Option<Duration>,
     },
+    /// What a client sends, not what Vault does.
+    #[error("the request's body broke off")]
+    Body(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Nothing was sent: an outage is on.
     #[error("{target} is away: {found}")]
     Away {
@@ -127,9 +130,11 @@ impl Error {
             } if passing(*status) => Retry::Later {
                 after: *retry_after,
             },
-            Self::Status { .. } | Self::Tls(_) | Self::Address { .. } | Self::Request(_) => {
-                Retry::Never
-            }
+            Self::Status { .. }
+            | Self::Tls(_)
+            | Self::Address { .. }
+            | Self::Request(_)
+            | Self::Body(_) => Retry::Never,
         }
     }
 
