@@ -11,7 +11,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::Response;
+use http::header::AGE;
+use http::{HeaderValue, Method, Response};
 use keyside_config::model;
 use tokio::sync::Notify;
 use tokio::time::{Duration, Instant};
@@ -30,6 +31,7 @@ pub(crate) mod flight;
 pub(crate) mod identity;
 pub(crate) mod json;
 pub(crate) mod key;
+pub(crate) mod kv;
 pub(crate) mod lease;
 pub(crate) mod metrics;
 pub(crate) mod path;
@@ -46,6 +48,9 @@ use clear::Clear;
 use flight::{Flight, Seat, Share};
 use identity::TokenId;
 use key::Key;
+use kv::request::Reading;
+use kv::writes;
+use kv::{Asker, Secrets};
 use metrics::Metrics;
 use policy::Decision;
 use recent::{Ended, Limited};
@@ -64,6 +69,8 @@ pub(crate) struct Asked {
     pub(crate) place: String,
     /// Absent for a login by nobody.
     pub(crate) maker: Option<Maker>,
+    /// Where it may read a secret of a KV engine, and those are kept.
+    pub(crate) reading: Option<Reading>,
 }
 
 impl Asked {
@@ -71,10 +78,20 @@ impl Asked {
         self.maker.as_ref().map(|maker| TokenId::from(&maker.token))
     }
 
-    fn flight(&self) -> (Key, Option<TokenId>) {
-        (self.key, self.asker())
+    /// The secret that it may read, and for whom.
+    fn secret(&self) -> Option<(&Reading, Asker)> {
+        let (reading, maker) = self.reading.as_ref().zip(self.maker.as_ref())?;
+        let asker = Asker {
+            token: TokenId::from(&maker.token),
+            ends: maker.ends,
+        };
+        Some((reading, asker))
     }
 }
+
+/// By key and asker: the pod keeps its key when its token is replaced, but must not be given what the one before was
+/// refused. Of a secret also by the writes before it: what was on its way before a write is not for those who ask after.
+type Route = (Key, Option<TokenId>, u64);
 
 /// Why nothing came. Shared by all who waited.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +129,7 @@ struct Shared {
     changed: Notify,
     calls: TaskTracker,
     max_body: usize,
+    keeps_secrets: bool,
     requests: body::Room,
     answers: body::Room,
     metrics: Metrics,
@@ -119,11 +137,11 @@ struct Shared {
 
 struct State {
     store: Store,
-    /// By key and asker: the pod keeps its key when its token is replaced, but must not be given what the one before
-    /// was refused.
-    flights: HashMap<(Key, Option<TokenId>), Flight<Kept, Served, Error>>,
+    flights: HashMap<Route, Flight<Kept, Served, Error>>,
     ended: Ended,
     limited: Limited,
+    /// Absent where secrets of KV engines are not kept.
+    secrets: Option<Secrets>,
 }
 
 /// What all who wait share.
@@ -133,15 +151,50 @@ struct Kept {
     ends: Option<Instant>,
     /// It ends before its own time, with the token that made it.
     cut: bool,
+    /// What the first of them is told.
+    decision: Decision,
+    /// Where Vault was asked about it since it came.
+    validated: Option<Instant>,
 }
 
 impl Kept {
-    fn found(answer: Arc<Answer>, ends: Option<Instant>) -> Self {
+    fn lease(answer: Arc<Answer>, ends: Option<Instant>, decision: Decision) -> Self {
         Self {
             answer,
             ends,
             cut: false,
+            decision,
+            validated: None,
         }
+    }
+}
+
+impl From<kv::Found> for Kept {
+    fn from(found: kv::Found) -> Self {
+        Self {
+            answer: found.answer,
+            ends: None,
+            cut: false,
+            decision: found.decision,
+            validated: Some(found.validated),
+        }
+    }
+}
+
+/// A write that may concern a secret, from when it is sent until this is dropped: it was answered, or nobody waits for
+/// that any more.
+pub(crate) struct Writing {
+    cache: Cache,
+    places: Vec<String>,
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.cache.with(|state| {
+            if let Some(secrets) = &mut state.secrets {
+                secrets.write_ends(&self.places, Instant::now());
+            }
+        });
     }
 }
 
@@ -167,6 +220,7 @@ impl Cache {
             flights: HashMap::new(),
             ended: Ended::default(),
             limited: Limited::default(),
+            secrets: config.static_secrets.map(Secrets::new),
         };
         Self(Arc::new(Shared {
             state: Mutex::new(state),
@@ -174,6 +228,7 @@ impl Cache {
             changed: Notify::new(),
             calls: TaskTracker::new(),
             max_body: config.max_body,
+            keeps_secrets: config.static_secrets.is_some(),
             requests: room(config),
             answers: room(config),
             metrics,
@@ -182,9 +237,31 @@ impl Cache {
 
     pub(crate) fn counts(&self) -> Counts {
         self.with(|state| Counts {
-            entries: state.store.answers(),
+            entries: state.answers(),
             records: state.store.records(),
-            bytes: state.store.bytes(),
+            bytes: state.bytes(),
+        })
+    }
+
+    /// Whether secrets of KV engines are kept.
+    pub(crate) fn keeps_secrets(&self) -> bool {
+        self.0.keeps_secrets
+    }
+
+    /// Notes a write before it is sent.
+    pub(crate) fn writing(&self, method: &Method, place: &str) -> Option<Writing> {
+        if !self.keeps_secrets() || !writes::is_write(method) {
+            return None;
+        }
+        let places = writes::concerned(place);
+        self.with(|state| {
+            if let Some(secrets) = &mut state.secrets {
+                secrets.write_begins(&places);
+            }
+        });
+        Some(Writing {
+            cache: self.clone(),
+            places,
         })
     }
 
@@ -232,6 +309,9 @@ impl Cache {
         F: Fn() -> R + Clone + Send + Sync + 'static,
         R: Future<Output = Result<Response<Body>, vault::error::Error>> + Send + 'static,
     {
+        if asked.reading.as_ref().is_some_and(|reading| reading.forced) {
+            return self.answer_alone(asked, fetch).await;
+        }
         let (seat, first, ending) = match self.enter(&asked, &fetch) {
             Entrance::Answered(served) => return Ok(served),
             Entrance::Waits {
@@ -241,7 +321,9 @@ impl Cache {
             } => (seat, first, ending),
         };
         let result = match seat.share().await {
-            Share::Kept(kept) if first => Ok(serve_first(&kept)),
+            Share::Kept(kept) if first || kept.decision != Decision::Stored => {
+                Ok(serve_first(&kept))
+            }
             Share::Kept(kept) => Ok(serve(&kept, Decision::Shared)),
             Share::Mine(served) => Ok(served),
             Share::Failed(error) => Err(error),
@@ -254,14 +336,9 @@ impl Cache {
     async fn answer_alone<F, R>(&self, asked: Asked, fetch: F) -> Result<Served, Arc<Error>>
     where
         F: Fn() -> R,
-        R: Future<Output = Result<Response<Body>, vault::error::Error>>,
+        R: Future<Output = Result<Response<Body>, vault::error::Error>> + Send + 'static,
     {
-        let since = self.with(|state| state.ended.count);
-        let call = Call {
-            cache: self.clone(),
-            asked,
-            since,
-        };
+        let call = self.with(|state| self.call(state, asked));
         match call.make(fetch).await {
             Outcome::Kept(kept) => Ok(serve_first(&kept)),
             Outcome::Passed(served) => Ok(served),
@@ -274,6 +351,9 @@ impl Cache {
         self.with(|state| {
             for revoked in revoked {
                 state.store.revoke(revoked);
+                if let Some(secrets) = &mut state.secrets {
+                    secrets.revoke(revoked);
+                }
                 state.ended.note(revoked.clone());
             }
             state.flights.clear();
@@ -283,6 +363,14 @@ impl Cache {
     /// Drops what is named. When this returns, it is gone; what was on its way will not be kept.
     pub(crate) fn clear(&self, clear: &Clear) {
         self.with(|state| {
+            if let Some(secrets) = &mut state.secrets {
+                match clear {
+                    Clear::All => secrets.clear(),
+                    Clear::Place(place) => secrets.clear_under(place),
+                    Clear::Token(_) | Clear::Accessor(_) => secrets.forget_proofs(),
+                    Clear::Lease(_) => {}
+                }
+            }
             match clear {
                 Clear::All => state.store.clear(),
                 Clear::Place(place) => state.store.clear_path(place),
@@ -303,14 +391,20 @@ impl Cache {
         R: Future<Output = Result<Response<Body>, vault::error::Error>> + Send + 'static,
     {
         self.with(|state| {
-            let ending = match state.store.find(&asked.key, Instant::now()) {
+            let now = Instant::now();
+            if let Some(found) = state.secret(asked, now) {
+                return Entrance::Answered(serve(&found.into(), Decision::Hit));
+            }
+            let ending = match state.store.find(&asked.key, now) {
                 Found::Fresh(answer, ends) => {
-                    return Entrance::Answered(serve(&Kept::found(answer, ends), Decision::Hit));
+                    let kept = Kept::lease(answer, ends, Decision::Hit);
+                    return Entrance::Answered(serve(&kept, Decision::Hit));
                 }
-                Found::Ending(answer, ends) => Some(Kept::found(answer, ends)),
+                Found::Ending(answer, ends) => Some(Kept::lease(answer, ends, Decision::Rescued)),
                 Found::Nothing => None,
             };
-            let joined = state.flights.get(&asked.flight()).and_then(Flight::join);
+            let route = state.route(asked);
+            let joined = state.flights.get(&route).and_then(Flight::join);
             let (seat, first) = match joined {
                 Some(seat) => (seat, false),
                 None => (self.take_off(state, asked, fetch), true),
@@ -334,16 +428,23 @@ impl Cache {
         R: Future<Output = Result<Response<Body>, vault::error::Error>> + Send + 'static,
     {
         let (flight, seat, pilot) = Flight::new();
-        let call = Call {
-            cache: self.clone(),
-            asked: asked.clone(),
-            since: state.ended.count,
-        };
+        let call = self.call(state, asked.clone());
+        let route = call.route();
         let shared = SharedCall { call, pilot };
         let task = self.0.calls.spawn(shared.fly(fetch.clone()));
         flight.flown_by(task.abort_handle());
-        state.flights.insert(asked.flight(), flight);
+        state.flights.insert(route, flight);
         seat
+    }
+
+    fn call(&self, state: &mut State, asked: Asked) -> Call {
+        let (.., writes) = state.route(&asked);
+        Call {
+            cache: self.clone(),
+            asked,
+            since: state.ended.count,
+            writes,
+        }
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
@@ -351,10 +452,11 @@ impl Cache {
         let before = state.store.next_due();
         let revision = state.store.revision();
         let result = act(&mut state);
+        state.make_space();
         let metrics = &self.0.metrics;
-        metrics.answers.set(gauge(state.store.answers()));
+        metrics.answers.set(gauge(state.answers()));
         metrics.records.set(gauge(state.store.records()));
-        metrics.bytes.set(gauge(state.store.bytes()));
+        metrics.bytes.set(gauge(state.bytes()));
         if state.store.next_due() != before {
             self.0.earlier.notify_one();
         }
@@ -365,6 +467,50 @@ impl Cache {
     }
 }
 
+impl State {
+    fn answers(&self) -> usize {
+        let secrets = self.secrets.as_ref().map_or(0, Secrets::answers);
+        self.store.answers() + secrets
+    }
+
+    fn bytes(&self) -> usize {
+        self.store.bytes() + self.secrets.as_ref().map_or(0, Secrets::bytes)
+    }
+
+    /// A secret that can be served without asking Vault.
+    fn secret(&mut self, asked: &Asked, now: Instant) -> Option<kv::Found> {
+        let (reading, whose) = asked.secret()?;
+        let tick = self.store.tick();
+        let secrets = self.secrets.as_mut()?;
+        secrets.fresh(&reading.key, &whose, now, tick)
+    }
+
+    /// Which flight a request may join.
+    fn route(&mut self, asked: &Asked) -> Route {
+        let secrets = self.secrets.as_mut().filter(|_| asked.reading.is_some());
+        let writes = secrets.map_or(0, |secrets| secrets.writes.seen(&asked.place));
+        (asked.key, asked.asker(), writes)
+    }
+
+    /// The store and the secrets have one bound: what was unused for longest goes, whichever it is.
+    fn make_space(&mut self) {
+        let Some(secrets) = &mut self.secrets else {
+            return;
+        };
+        let bounds = self.store.bounds;
+        while self.store.answers() + secrets.answers() > bounds.answers
+            || self.store.bytes() + secrets.bytes() > bounds.bytes
+        {
+            match (self.store.oldest(), secrets.oldest()) {
+                (Some(lease), Some(secret)) if lease < secret => self.store.drop_oldest(),
+                (_, Some(_)) => secrets.drop_oldest(),
+                (Some(_), None) => self.store.drop_oldest(),
+                (None, None) => return,
+            }
+        }
+    }
+}
+
 /// What is being read takes as much as what is kept: one half are requests, and one half answers, so that clients
 /// that send slowly keep no answer out.
 fn room(config: &model::Cache) -> body::Room {
@@ -372,7 +518,12 @@ fn room(config: &model::Cache) -> body::Room {
 }
 
 fn serve(kept: &Kept, decision: Decision) -> Served {
-    let response = kept.answer.at(Instant::now(), kept.ends);
+    let now = Instant::now();
+    let mut response = kept.answer.at(now, kept.ends);
+    if let Some(validated) = kept.validated {
+        let age = now.saturating_duration_since(validated).as_secs();
+        response.headers_mut().insert(AGE, HeaderValue::from(age));
+    }
     Served {
         response: response.map(body::full),
         decision,
@@ -381,6 +532,9 @@ fn serve(kept: &Kept, decision: Decision) -> Served {
 
 /// What has just come is as Vault sent it, unless it ends sooner than Vault says.
 fn serve_first(kept: &Kept) -> Served {
+    if kept.decision != Decision::Stored {
+        return serve(kept, kept.decision);
+    }
     let response = kept
         .answer
         .at(Instant::now(), kept.ends.filter(|_| kept.cut));

@@ -40,6 +40,7 @@ mod forward;
 pub(crate) mod guard;
 pub(crate) mod metrics;
 pub(crate) mod respond;
+mod secret;
 pub(crate) mod server;
 pub(crate) mod socket;
 
@@ -273,6 +274,7 @@ impl Proxy {
         let Some(cache) = &self.cache else {
             return self.stream(passing.head, body, Skip::Off).await;
         };
+        let _writing = cache.writing(&passing.head.method, &passing.place);
         if revocation::may_revoke(&passing.head.method, &passing.place) {
             return self.revoke(cache, passing, body).await;
         }
@@ -300,13 +302,17 @@ impl Proxy {
             headers: &passing.head.headers,
             body: &bytes,
         });
+        let client = self.client.clone();
+        let head = Arc::new(passing.head);
+        let is_read = cache.keeps_secrets() && head.method == Method::GET && bytes.is_empty();
         let asked = Asked {
             key,
+            reading: is_read
+                .then(|| secret::reading(&client, &head, &passing.place, &passing.normal))
+                .flatten(),
             place: passing.place,
             maker: passing.caller.maker,
         };
-        let client = self.client.clone();
-        let head = Arc::new(passing.head);
         let fetch = move || {
             let (client, request) = (client.clone(), whole(&head, &bytes));
             async move { send(&client, request).await }

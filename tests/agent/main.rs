@@ -26,6 +26,7 @@ mod revocation;
 mod sealed;
 mod sink;
 mod sink_trouble;
+mod static_secrets;
 mod suspended;
 mod valid;
 mod watch;

@@ -167,8 +167,7 @@ impl<'a> Block<'a> {
                     report.note_at(origin, peer::no_effect(reason));
                 }
                 peer::Standing::Unsupported(whose) => {
-                    let what =
-                        format!("is {whose}; this version of keyside-agent does not support it");
+                    let what = peer::unsupported(self.kind, key, whose);
                     report.wrong(field.key.at, path, what);
                 }
                 peer::Standing::Unknown => {

@@ -63,6 +63,8 @@ pub struct Cache {
     pub max_bytes: usize,
     /// `max_body`: the largest request or answer body that is kept, in bytes; larger ones pass uncached.
     pub max_body: usize,
+    /// `static_secrets`: absent means that KV secrets are not kept.
+    pub static_secrets: Option<StaticSecrets>,
 }
 
 impl Default for Cache {
@@ -71,6 +73,25 @@ impl Default for Cache {
             max_entries: 10_000,
             max_bytes: 32 << 20,
             max_body: 1 << 20,
+            static_secrets: None,
+        }
+    }
+}
+
+/// `cache.static_secrets`: how long what was read from a KV engine is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StaticSecrets {
+    /// `ttl`: served without asking Vault; at least a second.
+    pub ttl: Duration,
+    /// `max_stale`: served beyond that while Vault is away; may be 0.
+    pub max_stale: Duration,
+}
+
+impl Default for StaticSecrets {
+    fn default() -> Self {
+        Self {
+            ttl: Duration::from_secs(30),
+            max_stale: Duration::from_mins(10),
         }
     }
 }

@@ -29,6 +29,7 @@ pub(crate) enum Kind {
     Admin,
     Resume,
     Persist,
+    StaticSecrets,
 }
 
 /// What is known about a key that Keyside does not have.
@@ -45,7 +46,6 @@ pub(crate) enum Standing {
 const BOTH: &str = "Vault Agent's and OpenBao's";
 const VAULT: &str = "Vault Agent's";
 const BAO: &str = "OpenBao's";
-const LATER: &str = "a key of later versions of Keyside";
 
 const IDLE: &str = "Vault Agent and OpenBao read it for their servers only";
 const RETRY: &str = "an error of the server passes to the client at once, and what the agent sends by itself \
@@ -122,7 +122,6 @@ pub(crate) const UNSUPPORTED: &[(Kind, &str, &[&str])] = &[
         "static_secret_token_capability_refresh_behavior", "static_secret_token_capability_refresh_interval",
         "when_inconsistent",
     ]),
-    (Kind::Cache, LATER, &["static_secrets"]),
     (Kind::ApiProxy, VAULT, &["enforce_consistency", "prepend_configured_namespace", "when_inconsistent"]),
     (Kind::Listener, BOTH, &[
         "agent_api", "custom_response_headers", "cors_allowed_headers", "cors_allowed_origins", "cors_enabled",
@@ -140,6 +139,15 @@ pub(crate) const UNSUPPORTED: &[(Kind, &str, &[&str])] = &[
     ]),
 ];
 
+/// What to write instead of keys that are unsupported.
+#[rustfmt::skip]
+pub(crate) const INSTEAD: &[(Kind, &[&str], &str)] = &[
+    (Kind::Cache, &[
+        "cache_static_secrets", "static_secret_token_capability_refresh_behavior",
+        "static_secret_token_capability_refresh_interval",
+    ], "static_secrets {}"),
+];
+
 /// Types of `method` that Keyside will not have.
 pub(crate) const REFUSED_METHODS: &[&str] = &["cf", "kerberos", "oci"];
 
@@ -153,6 +161,15 @@ pub(crate) fn standing(kind: Kind, key: &str) -> Standing {
     match others.find(|(of, _, keys)| *of == kind && keys.contains(&key)) {
         Some((_, whose, _)) => Standing::Unsupported(whose),
         None => Standing::Unknown,
+    }
+}
+
+/// What a refusal of somebody's key says.
+pub(crate) fn unsupported(kind: Kind, key: &str, whose: &str) -> String {
+    let mut instead = INSTEAD.iter();
+    match instead.find(|(of, keys, _)| *of == kind && keys.contains(&key)) {
+        Some((_, _, block)) => format!("is {whose}; write `{block}` instead"),
+        None => format!("is {whose}; this version of keyside-agent does not support it"),
     }
 }
 

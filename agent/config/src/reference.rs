@@ -46,6 +46,8 @@ pub(crate) enum Takes {
     /// `true` and nothing else.
     True,
     Duration,
+    /// A duration, or 0.
+    Span,
     Size,
     Mode,
     Count(u64, u64),

@@ -122,18 +122,34 @@ fn size_text(text: &str) -> Option<u64> {
 
 /// A duration above 0: whole seconds, or text.
 pub(crate) fn duration(node: &Node) -> Read<Duration> {
+    bounded(unbounded(node)?)
+}
+
+/// A duration, or 0.
+pub(crate) fn duration_or_zero(node: &Node) -> Read<Duration> {
+    match unbounded(node)? {
+        Some(Duration::ZERO) => Ok(Duration::ZERO),
+        found => bounded(found),
+    }
+}
+
+fn unbounded(node: &Node) -> Read<Option<Duration>> {
     match &node.value {
-        Value::Integer(seconds) => bounded(u64::try_from(*seconds).ok().map(Duration::from_secs)),
-        Value::Text(text) => duration_text(text),
+        Value::Integer(seconds) => Ok(u64::try_from(*seconds).ok().map(Duration::from_secs)),
+        Value::Text(text) => Ok(seconds_or_units(text)),
         _ => Err(format!("is {}; {DURATION}", kind(node))),
     }
 }
 
 /// A duration above 0 in Go's notation (`1h30m`, `1.5s`, `200ms`) with `d` for days, or whole seconds.
 pub(crate) fn duration_text(text: &str) -> Read<Duration> {
+    bounded(seconds_or_units(text))
+}
+
+fn seconds_or_units(text: &str) -> Option<Duration> {
     match text.parse() {
-        Ok(seconds) => bounded(Some(Duration::from_secs(seconds))),
-        Err(_) => bounded(units(text)),
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => units(text),
     }
 }
 

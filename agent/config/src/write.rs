@@ -15,7 +15,9 @@ use crate::model::auto_auth::{
 };
 use crate::model::listener::{Bind, Listener, Role};
 use crate::model::vault::{Address, SingleUse, Vault};
-use crate::model::{Admin, AttachToken, Cache, Config, Limits, LogFormat, LogLevel, Mode, Resume};
+use crate::model::{
+    Admin, AttachToken, Cache, Config, Limits, LogFormat, LogLevel, Mode, Resume, StaticSecrets,
+};
 
 #[cfg(test)]
 mod tests;
@@ -330,6 +332,17 @@ fn cache(cache: &Cache) -> Value {
         ("max_body", Some(cache.max_body.into())),
         ("max_bytes", Some(cache.max_bytes.into())),
         ("max_entries", Some(cache.max_entries.into())),
+        (
+            "static_secrets",
+            cache.static_secrets.as_ref().map(static_secrets),
+        ),
+    ])
+}
+
+fn static_secrets(of: &StaticSecrets) -> Value {
+    object([
+        ("max_stale", Some(duration(of.max_stale))),
+        ("ttl", Some(duration(of.ttl))),
     ])
 }
 

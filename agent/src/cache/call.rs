@@ -9,10 +9,11 @@ use tokio::time::{Duration, Instant};
 use super::answer::Answer;
 use super::flight::{Landing, Pilot};
 use super::identity::TokenId;
+use super::kv::ask::Secret;
 use super::lease;
 use super::policy::{self, Decision, Made, Skip};
 use super::store::New;
-use super::{Asked, Cache, Error, Kept, Served, State, body};
+use super::{Asked, Cache, Error, Kept, Route, Served, State, body};
 use crate::vault;
 use crate::vault::Body;
 
@@ -32,14 +33,19 @@ pub(super) struct Call {
     pub(super) asked: Asked,
     /// How many ends had been noted when it began.
     pub(super) since: u64,
+    /// The same of writes, where it may read a secret.
+    pub(super) writes: u64,
 }
 
 impl Call {
     pub(super) async fn make<F, R>(&self, fetch: F) -> Outcome
     where
         F: Fn() -> R,
-        R: Future<Output = Result<Response<Body>, vault::error::Error>>,
+        R: Future<Output = Result<Response<Body>, vault::error::Error>> + Send + 'static,
     {
+        if let Some(secret) = self.secret() {
+            return secret.have(Box::pin(fetch())).await;
+        }
         let sent = Instant::now();
         match fetch().await {
             Ok(response) => self.read(response, sent).await,
@@ -47,7 +53,21 @@ impl Call {
         }
     }
 
-    async fn read(&self, response: Response<Body>, sent: Instant) -> Outcome {
+    fn secret(&self) -> Option<Secret<'_>> {
+        let (reading, asker) = self.asked.secret()?;
+        Some(Secret {
+            call: self,
+            reading,
+            asker,
+        })
+    }
+
+    pub(super) fn route(&self) -> Route {
+        (self.asked.key, self.asked.asker(), self.writes)
+    }
+
+    /// Reads an answer to what was asked at `sent`, and keeps what may be kept.
+    pub(super) async fn read(&self, response: Response<Body>, sent: Instant) -> Outcome {
         let (head, body) = response.into_parts();
         let limit = self.cache.max_body();
         if let Err(skip) = policy::head(head.status, &head.headers, limit) {
@@ -63,8 +83,14 @@ impl Call {
                 }
                 Ok(Ok(body::Read::Whole(bytes, room))) => (bytes, room),
             };
-        let kept =
-            policy::content(&bytes).and_then(|made| self.keep(&head.headers, &bytes, made, sent));
+        let kept = match policy::content(&bytes) {
+            Ok(made) => self.keep(&head.headers, &bytes, made, sent),
+            Err(Skip::Plain) => match self.secret() {
+                Some(secret) => secret.keep(&head.headers, &bytes, sent).await,
+                None => Err(Skip::Plain),
+            },
+            Err(skip) => Err(skip),
+        };
         match kept {
             Ok(kept) => Outcome::Kept(kept),
             Err(skip) => {
@@ -106,7 +132,10 @@ impl Call {
             };
             let ends = state.store.insert(new, now, fastrand::f64())?;
             let cut = ends.zip(own).is_some_and(|(ends, own)| ends < own);
-            Ok(Kept { answer, ends, cut })
+            Ok(Kept {
+                cut,
+                ..Kept::lease(answer, ends, Decision::Stored)
+            })
         })
     }
 
@@ -137,7 +166,7 @@ impl SharedCall {
     pub(super) async fn fly<F, R>(self, fetch: F)
     where
         F: Fn() -> R,
-        R: Future<Output = Result<Response<Body>, vault::error::Error>>,
+        R: Future<Output = Result<Response<Body>, vault::error::Error>> + Send + 'static,
     {
         let landing = match self.call.make(fetch).await {
             Outcome::Kept(kept) => Landing::Kept(Arc::new(kept)),
@@ -150,7 +179,7 @@ impl SharedCall {
 
     /// Takes the flight off the map, unless another one has its place.
     fn leave(&self, state: &mut State) {
-        let key = &self.call.asked.flight();
+        let key = &self.call.route();
         let ours = |flight: &super::flight::Flight<_, _, _>| flight.is_flown_by(&self.pilot);
         if state.flights.get(key).is_some_and(ours) {
             state.flights.remove(key);

@@ -51,6 +51,7 @@ mod tests {
                 accessor: None,
                 ends: None,
             }),
+            reading: None,
         }
     }
 

@@ -4,7 +4,8 @@
 //! nothing is buffered), and once the answer is here, whether this one is.
 //!
 //! Invariant: only a created token or a dynamic credential is ever kept, and only for an identity that is known or
-//! for a login. Everything else has a [`Skip`] that says why not.
+//! for a login. Everything else has a [`Skip`] that says why not. What looks like neither may be a secret of a KV
+//! engine ([`super::kv`]).
 
 use std::time::Duration;
 
@@ -22,6 +23,12 @@ pub(crate) enum Decision {
     Hit,
     /// Answered from the cache although it ends soon, because Vault could not be reached for a new one.
     Rescued,
+    /// A secret, after Vault was asked whether its version is still the same.
+    Revalidated,
+    /// A secret that is not fresh, because Vault is away.
+    Stale,
+    /// A secret, because Vault answered with an older version of it.
+    Newer,
     /// Answered by Vault, and kept.
     Stored,
     /// Answered with what an equal request brought at the same time.
@@ -73,6 +80,10 @@ pub(crate) enum Skip {
     Full,
     /// Revoked while it was on its way.
     Revoked,
+    /// A secret that is being written, or was a moment ago.
+    Written,
+    /// A version of a secret that will be deleted by itself.
+    Expiring,
 }
 
 impl Decision {
@@ -80,6 +91,9 @@ impl Decision {
         match self {
             Self::Hit => "hit",
             Self::Rescued => "hit-vault-away",
+            Self::Revalidated => "revalidated",
+            Self::Stale => "stale",
+            Self::Newer => "hit-newer",
             Self::Stored => "stored",
             Self::Shared => "shared",
             Self::Skip(skip) => skip.label(),
@@ -88,7 +102,7 @@ impl Decision {
 
     /// Whether the client got what an earlier or concurrent request brought.
     pub(crate) const fn is_hit(self) -> bool {
-        matches!(self, Self::Hit | Self::Rescued | Self::Shared)
+        !matches!(self, Self::Stored | Self::Skip(_))
     }
 }
 
@@ -115,6 +129,8 @@ impl Skip {
             Self::NoDuration => "skip-no-duration",
             Self::Full => "skip-full",
             Self::Revoked => "skip-revoked",
+            Self::Written => "skip-written",
+            Self::Expiring => "skip-expiring",
         }
     }
 }

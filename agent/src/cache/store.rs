@@ -113,7 +113,7 @@ struct Parent {
 
 #[derive(Debug)]
 pub(crate) struct Store {
-    bounds: Bounds,
+    pub(super) bounds: Bounds,
     entries: HashMap<Id, Entry>,
     parents: HashMap<TokenId, Parent>,
     by_key: HashMap<Key, Id>,
@@ -302,9 +302,20 @@ impl Store {
     /// Drops answers, the longest unused first, until both bounds hold.
     fn make_space(&mut self) {
         while self.by_use.len() > self.bounds.answers || self.bytes > self.bounds.bytes {
-            let Some((_, &id)) = self.by_use.first_key_value() else {
+            if self.by_use.is_empty() {
                 return;
-            };
+            }
+            self.drop_oldest();
+        }
+    }
+
+    /// When the longest unused answer was used, by the count of [`Store::tick`].
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.by_use.first_key_value().map(|(used, _)| *used)
+    }
+
+    pub(super) fn drop_oldest(&mut self) {
+        if let Some((_, &id)) = self.by_use.first_key_value() {
             self.drop_answer(id);
         }
     }
@@ -323,7 +334,8 @@ impl Store {
         }
     }
 
-    fn tick(&mut self) -> u64 {
+    /// Counts uses.
+    pub(super) fn tick(&mut self) -> u64 {
         self.counter += 1;
         self.counter
     }

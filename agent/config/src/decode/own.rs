@@ -1,9 +1,11 @@
 //! Blocks of bounds and switches: `cache`, `api_proxy`, `limits`, `admin`.
 
+use std::time::Duration;
+
 use super::Draft;
 use crate::block::Block;
 use crate::check::{Bound, Socket};
-use crate::model::{ADMIN_SOCKET, Admin, Cache, Limits};
+use crate::model::{ADMIN_SOCKET, Admin, Cache, Limits, StaticSecrets};
 use crate::node::Node;
 use crate::peer::Kind;
 use crate::report::{Found, Report};
@@ -30,12 +32,32 @@ pub(super) fn cache(report: &mut Report, top: &mut Block<'_>, draft: &mut Draft)
             format!("is more than `max_bytes` ({max_bytes}), so that the largest bodies never fit");
         report.wrong_at(&found.origin, what);
     }
+    let static_secrets = static_secrets(report, &mut block);
     block.finish(report);
     draft.config.cache = Some(Cache {
         max_entries: entries.unwrap_or(default.max_entries),
         max_bytes,
         max_body: body.map_or(default.max_body.min(max_bytes), |found| found.value),
+        static_secrets,
     });
+}
+
+fn static_secrets(report: &mut Report, cache: &mut Block<'_>) -> Option<StaticSecrets> {
+    let mut block = cache.single(report, "static_secrets", Kind::StaticSecrets)?;
+    let default = StaticSecrets::default();
+    let ttl = block.value(report, "ttl", |node| {
+        let ttl = scalar::duration(node)?;
+        let enough = ttl >= Duration::from_secs(1);
+        enough
+            .then_some(ttl)
+            .ok_or_else(|| "must be at least \"1s\"".to_owned())
+    });
+    let max_stale = block.value(report, "max_stale", scalar::duration_or_zero);
+    block.finish(report);
+    Some(StaticSecrets {
+        ttl: ttl.map_or(default.ttl, |found| found.value),
+        max_stale: max_stale.map_or(default.max_stale, |found| found.value),
+    })
 }
 
 pub(super) fn api_proxy(report: &mut Report, top: &mut Block<'_>, draft: &mut Draft) {

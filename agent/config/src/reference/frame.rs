@@ -83,7 +83,7 @@ pub(super) fn whole(kind: Kind, of: &str, block: Block) -> Value {
             "sink": [{ "type": sink, "config": { "path": "/frame" } }],
         },
     });
-    if kind == Kind::Persist {
+    if matches!(kind, Kind::Persist | Kind::StaticSecrets) {
         put(&mut whole, "/cache", json!({}));
     }
     if matches!(kind, Kind::Top | Kind::AutoAuth) {
@@ -133,6 +133,7 @@ pub(super) fn place(kind: Kind) -> &'static str {
         Kind::Admin => "/admin",
         Kind::Resume => "/resume",
         Kind::Persist => "/cache/persist",
+        Kind::StaticSecrets => "/cache/static_secrets",
         _ => "/auto_auth/method/config",
     }
 }

@@ -11,7 +11,7 @@ const TEXT: &str = include_str!("page.md");
 type Table = fn() -> String;
 
 /// A table's place in `page.md`, and what comes there.
-const TABLES: [(&str, Table); 18] = [
+const TABLES: [(&str, Table); 19] = [
     ("top", || keys(&[Kind::Top])),
     ("vault", || keys(&[Kind::Vault])),
     ("auto_auth", || keys(&[Kind::AutoAuth])),
@@ -21,6 +21,7 @@ const TABLES: [(&str, Table); 18] = [
     ("file sink", || keys(&[Kind::FileSink])),
     ("socket sink", || keys(&[Kind::SocketSink])),
     ("cache", || keys(&[Kind::Cache])),
+    ("static_secrets", || keys(&[Kind::StaticSecrets])),
     ("persist", || keys(&[Kind::Persist])),
     ("api_proxy", || keys(&[Kind::ApiProxy])),
     ("listener", || keys(&[Kind::Listener])),
@@ -125,6 +126,7 @@ fn takes(takes: Takes) -> String {
         Takes::Flag => "boolean",
         Takes::True => "`true`",
         Takes::Duration => "duration",
+        Takes::Span => "duration or `0`",
         Takes::Size => "size",
         Takes::Mode => "file mode",
         Takes::Texts => "list of texts",
@@ -166,7 +168,7 @@ fn absent(row: &Row) -> String {
 /// A value as people write it.
 fn written(takes: Takes, value: &Value) -> String {
     let (number, unit) = match (takes, value.as_str(), value.as_u64()) {
-        (Takes::Duration, Some(text), _) => {
+        (Takes::Duration | Takes::Span, Some(text), _) => {
             let seconds: Option<u64> = text.strip_suffix('s').and_then(|text| text.parse().ok());
             match seconds {
                 Some(seconds) if seconds % 3600 == 0 => (seconds / 3600, "h"),

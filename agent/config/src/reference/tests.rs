@@ -117,6 +117,7 @@ fn bad(takes: Takes) -> Vec<Value> {
             json!("17521h"),
             json!(""),
         ],
+        Takes::Span => vec![json!("5x"), json!(-1), json!("17521h"), json!("")],
         Takes::Size => vec![json!(0), json!("lots"), json!("1.5MiB"), json!("")],
         Takes::Mode => vec![json!("0999"), json!(640), json!("01000")],
         Takes::Count(least, most) => vec![
@@ -164,6 +165,7 @@ fn good(takes: Takes) -> Vec<Value> {
     match takes {
         Takes::Flag => vec![json!(true), json!("F"), json!(1)],
         Takes::Duration => vec![json!("1h30m"), json!("17520h"), json!(600)],
+        Takes::Span => vec![json!("1h30m"), json!("0s"), json!(0)],
         Takes::Size => vec![json!("64MiB")],
         Takes::Mode => vec![json!("0777"), json!("0"), json!(416)],
         Takes::Count(least, most) => vec![json!(least), json!(most), json!(most.to_string())],
@@ -292,6 +294,7 @@ fn every_key_changes_what_is_printed_in_its_own_place_and_no_other() {
 fn a_block_that_is_written_empty_is_there() {
     for (kind, place) in [
         (Kind::Cache, "/cache"),
+        (Kind::StaticSecrets, "/cache/static_secrets"),
         (Kind::Admin, "/admin"),
         (Kind::Limits, "/limits"),
         (Kind::Resume, "/resume"),

@@ -17,6 +17,7 @@ use crate::model::listener::{Bind, HostPort, Listener, Role};
 use crate::model::vault::{Address, ClientCertificate, SingleUse, Vault};
 use crate::model::{
     Admin, AttachToken, Cache, Config, Limits, LogFormat, LogLevel, MAX_DURATION, Mode, Resume,
+    StaticSecrets,
 };
 use crate::source::{Source, Syntax};
 
@@ -263,8 +264,19 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn cache()(max_entries in 1..=1_usize << 30, one in 1..=1_usize << 40, other in 1..=1_usize << 40) -> Cache {
-        Cache { max_entries, max_bytes: one.max(other), max_body: one.min(other) }
+    fn cache()(
+        max_entries in 1..=1_usize << 30,
+        one in 1..=1_usize << 40,
+        other in 1..=1_usize << 40,
+        static_secrets in of(static_secrets()),
+    ) -> Cache {
+        Cache { max_entries, max_bytes: one.max(other), max_body: one.min(other), static_secrets }
+    }
+}
+
+prop_compose! {
+    fn static_secrets()(ttl in duration(), max_stale in prop_oneof![Just(Duration::ZERO), duration()]) -> StaticSecrets {
+        StaticSecrets { ttl: ttl.max(Duration::from_secs(1)), max_stale }
     }
 }
 

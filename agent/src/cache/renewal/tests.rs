@@ -56,6 +56,7 @@ fn asked() -> Asked {
             accessor: None,
             ends: None,
         }),
+        reading: None,
     }
 }
 

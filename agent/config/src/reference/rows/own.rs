@@ -1,7 +1,7 @@
-//! `cache`, `api_proxy`, `limits`, `admin`, `resume`.
+//! `cache` with `static_secrets`, `api_proxy`, `limits`, `admin`, `resume`.
 
-use crate::peer::Kind::{Admin, ApiProxy, Cache, Limits, Persist, Resume};
-use crate::reference::Takes::{Attach, Block, Count, HostPort, Path, Size, Type};
+use crate::peer::Kind::{Admin, ApiProxy, Cache, Limits, Persist, Resume, StaticSecrets};
+use crate::reference::Takes::{Attach, Block, Count, Duration, HostPort, Path, Size, Span, Type};
 use crate::reference::{Row, row};
 
 const MOST: u64 = u32::MAX as u64;
@@ -19,6 +19,12 @@ pub(super) const ROWS: &[Row] = &[
         "kept answers together; bodies that are being read may take as much again").keyside(),
     row(Cache, "max_body", Size, "4096", "the largest body that is kept; not more than `max_bytes`").keyside(),
     row(Cache, "persist", Block(Persist), "{}", "how Vault Agent says what `resume` says").otherwise("see `resume`"),
+    row(Cache, "static_secrets", Block(StaticSecrets), "{}", "what is read from KV engines is kept too").keyside()
+        .otherwise("it is not kept"),
+    row(StaticSecrets, "ttl", Duration, "\"60s\"",
+        "how long an answer is served without asking the server; from `\"1s\"`").keyside(),
+    row(StaticSecrets, "max_stale", Span, "\"3600s\"",
+        "how much longer it is served while the server is away").keyside(),
     row(Persist, "type", Type, "", "`kubernetes`").required(),
     row(Persist, "path", Path, "\"/persist\"", "`resume.path`").shown("/resume/path").required(),
     row(Limits, "requests_per_second", Count(1, MOST), "3", "sustained").keyside().variable("RATE_LIMIT"),
