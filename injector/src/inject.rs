@@ -28,7 +28,7 @@ use std::path::PathBuf;
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use keyside_config::model::auto_auth::Login;
 use keyside_config::model::vault::Vault;
-use keyside_config::model::{AttachToken, LogFormat, LogLevel, Mode};
+use keyside_config::model::{AttachToken, LogFormat, LogLevel, Mode, StaticSecrets};
 use serde_json::{Value, json};
 
 use crate::annotation::{Annotations, key, printable};
@@ -75,6 +75,8 @@ pub(crate) struct Proxy {
     pub socket: bool,
     pub attach: AttachToken,
     pub require_header: bool,
+    /// Absent: secrets of KV engines are not kept.
+    pub cache_kv: Option<StaticSecrets>,
 }
 
 /// The proxy's TCP port on the pod's loopback.

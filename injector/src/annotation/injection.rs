@@ -164,11 +164,12 @@ fn token(reader: &mut Reader) -> Option<TokenFile> {
     wanted.then_some(file)
 }
 
-const PROXY: [&str; 4] = [
+const PROXY: [&str; 5] = [
     "proxy-port",
     "proxy-socket",
     "proxy-token",
     "proxy-require-header",
+    "cache-kv",
 ];
 
 fn proxy(reader: &mut Reader) -> Option<Proxy> {
@@ -183,6 +184,7 @@ fn proxy(reader: &mut Reader) -> Option<Proxy> {
         require_header: reader
             .take("proxy-require-header", value::boolean)
             .unwrap_or(false),
+        cache_kv: reader.take("cache-kv", value::cache_kv).flatten(),
     };
     let wanted = reader.take("proxy", value::boolean).unwrap_or(true);
     if !wanted {

@@ -16,7 +16,7 @@ pub(crate) const CONFIG_HASH: &str = "keyside.dev/config-hash";
 const WRITTEN_BY_US: [&str; 3] = ["status", "version", "config-hash"];
 
 /// Without the prefix.
-pub(crate) const KNOWN: [&str; 28] = [
+pub(crate) const KNOWN: [&str; 29] = [
     "inject",
     "role",
     "address",
@@ -34,6 +34,7 @@ pub(crate) const KNOWN: [&str; 28] = [
     "proxy-socket",
     "proxy-token",
     "proxy-require-header",
+    "cache-kv",
     "log-level",
     "log-format",
     "run-as-user",
@@ -48,11 +49,10 @@ pub(crate) const KNOWN: [&str; 28] = [
     "sidecar",
 ];
 
-const LATER: [&str; 7] = [
+const LATER: [&str; 6] = [
     "ca",
     "tls-server-name",
     "revoke-on-exit",
-    "cache-kv",
     "metrics-port",
     "client-rate-limit",
     "start-timeout",

@@ -4,9 +4,10 @@
 //! with anything behind it is not a number.
 
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 use keyside_config::model::vault::Address;
-use keyside_config::model::{AttachToken, LogFormat, LogLevel, Mode};
+use keyside_config::model::{AttachToken, LogFormat, LogLevel, Mode, StaticSecrets};
 
 use crate::inject::Port;
 use crate::inject::names;
@@ -188,6 +189,20 @@ pub(crate) fn attach_token(value: &str) -> Result<AttachToken, Allowed> {
             Err(_) => Err("true, false or force"),
         },
     }
+}
+
+/// Whether secrets of KV engines are kept, and how long without asking Vault.
+pub(crate) fn cache_kv(value: &str) -> Result<Option<StaticSecrets>, Allowed> {
+    let usual = StaticSecrets::default();
+    if let Ok(wanted) = boolean(value) {
+        return Ok(wanted.then_some(usual));
+    }
+    let ttl = seconds(value).filter(|ttl| (1..=24 * 3600).contains(ttl));
+    let ttl = ttl.ok_or("true, false, or a time from 1s to 24h such as 30s")?;
+    Ok(Some(StaticSecrets {
+        ttl: Duration::from_secs(ttl),
+        ..usual
+    }))
 }
 
 /// The levels as the agent's own configuration spells them.

@@ -42,6 +42,7 @@ pub(crate) fn build(
         config.cache = Some(Cache {
             max_entries: share(memory, CACHE_ENTRIES),
             max_bytes: share(memory, CACHE_BYTES),
+            static_secrets: proxy.cache_kv,
             ..Cache::default()
         });
         config.attach_token = proxy.attach;

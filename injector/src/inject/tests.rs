@@ -177,7 +177,7 @@ fn configures_the_agent_as_asked() {
         json!({
             "auth-method": "jwt", "auth-mount": "auth/eu/jwt", "audience": "vault", "token-expiration": "1h30m",
             "token-path": "/keyside/.vault-token", "token-mode": "0600", "proxy-port": "9200", "proxy-socket": "false",
-            "proxy-token": "force", "proxy-require-header": "true", "log-level": "debug", "log-format": "json",
+            "proxy-token": "force", "proxy-require-header": "true", "cache-kv": "1m", "log-level": "debug", "log-format": "json",
             "run-as-user": "1234", "run-as-group": "5678", "cpu-request": "20m", "memory-limit": "128Mi",
             "profile": "default", "sidecar": "native",
         }),
@@ -201,6 +201,10 @@ fn configures_the_agent_as_asked() {
     assert_eq!(listeners[0]["require_request_header"], true);
     assert_eq!(listeners[0]["max_connections"], 512);
     assert_eq!(config["cache"]["max_bytes"], 16 << 20);
+    assert_eq!(
+        config["cache"]["static_secrets"],
+        json!({ "ttl": "60s", "max_stale": "600s" })
+    );
     assert_eq!(config["api_proxy"]["use_auto_auth_token"], "force");
     assert_eq!(
         (&config["log_level"], &config["log_format"]),

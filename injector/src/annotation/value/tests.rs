@@ -266,3 +266,25 @@ fn texts_are_one_line() {
     assert!(text(&"x".repeat(512)).is_ok());
     assert!(text(&"x".repeat(513)).is_err());
 }
+
+#[test]
+fn cache_kv_is_a_switch_or_a_time() {
+    let of = |ttl| {
+        Some(StaticSecrets {
+            ttl: Duration::from_secs(ttl),
+            ..StaticSecrets::default()
+        })
+    };
+    check(
+        cache_kv,
+        &[
+            ("true", of(30)),
+            ("1", of(30)),
+            ("false", None),
+            ("1s", of(1)),
+            ("1m30s", of(90)),
+            ("24h", of(86_400)),
+        ],
+        &["0s", "30", "25h", "on", "30S", "-1s", "1.5s"],
+    );
+}
