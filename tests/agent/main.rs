@@ -14,6 +14,7 @@ mod differences;
 mod found_dead;
 mod lifecycle;
 mod methods;
+mod once;
 mod outage;
 mod passing;
 mod played;

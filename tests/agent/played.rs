@@ -51,6 +51,11 @@ impl Played {
         })
     }
 
+    /// For who accepts connections by itself.
+    pub(crate) fn listener(&self) -> anyhow::Result<TcpListener> {
+        Ok(self.listener.try_clone()?)
+    }
+
     /// A client's connection to the agent.
     pub(crate) fn client(&mut self) -> anyhow::Result<Wire> {
         Wire::new(TcpStream::connect(self.agent.child.listening("tcp")?)?)
