@@ -33,6 +33,7 @@ use crate::token::{Live, Tokens};
 use crate::vault;
 use crate::vault::Body;
 use crate::vault::client::Client;
+use crate::vault::client::forward::Content;
 
 mod conceal;
 mod control;
@@ -322,7 +323,7 @@ impl Proxy {
 
     /// Passes both bodies on as they come.
     async fn stream(&self, head: Parts, body: Body, skip: Skip) -> Result<Served, Error> {
-        let request = Request::from_parts(head, body);
+        let request = Request::from_parts(head, Content::of(body));
         let response = send(&self.client, request).await.map_err(Error::Vault)?;
         Ok(Served {
             response,
@@ -363,8 +364,11 @@ impl Proxy {
     async fn renew(&self, cache: &Cache, passing: Passing, body: Body) -> Result<Served, Error> {
         let limit = REVOCATION_LIMIT;
         let (names, body) = match body::read(body, limit, None).await.map_err(Error::Body)? {
-            Read::Whole(bytes, _) => (renewed::named(&passing.asks(), &bytes), body::full(bytes)),
-            Read::Beyond(body) => (Vec::new(), body),
+            Read::Whole(bytes, _) => (
+                renewed::named(&passing.asks(), &bytes),
+                Content::Whole(bytes),
+            ),
+            Read::Beyond(body) => (Vec::new(), Content::Streamed(body)),
         };
         let (cache, client) = (cache.clone(), self.client.clone());
         let request = Request::from_parts(passing.head, body);
@@ -454,7 +458,7 @@ fn before(cache: &Cache, passing: &Passing) -> Result<Identity, Skip> {
 /// Asks Vault; while it is away, only for what tells how it is.
 async fn send(
     client: &Client,
-    request: Request<Body>,
+    request: Request<Content>,
 ) -> Result<Response<Body>, vault::error::Error> {
     let path = request.uri().path().strip_prefix(path::API);
     if !path.is_some_and(|path| OPEN.contains(&path)) {
@@ -465,8 +469,8 @@ async fn send(
 }
 
 /// A request whose body was read, once more.
-fn whole(head: &Parts, bytes: &Bytes) -> Request<Body> {
-    let mut request = Request::new(body::full(bytes.clone()));
+fn whole(head: &Parts, bytes: &Bytes) -> Request<Content> {
+    let mut request = Request::new(Content::Whole(bytes.clone()));
     *request.method_mut() = head.method.clone();
     *request.uri_mut() = head.uri.clone();
     *request.headers_mut() = head.headers.clone();

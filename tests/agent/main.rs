@@ -20,6 +20,7 @@ mod passing;
 mod played;
 mod proxy;
 mod proxy_outage;
+mod redirects;
 mod reload;
 mod renewed;
 mod resume;

@@ -51,6 +51,11 @@ impl Played {
         })
     }
 
+    /// `127.0.0.1:port` of the Vault that is played.
+    pub(crate) fn address(&self) -> anyhow::Result<String> {
+        Ok(self.listener.local_addr()?.to_string())
+    }
+
     /// For who accepts connections by itself.
     pub(crate) fn listener(&self) -> anyhow::Result<TcpListener> {
         Ok(self.listener.try_clone()?)

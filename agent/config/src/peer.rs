@@ -97,7 +97,6 @@ pub(crate) const IDLE_VARIABLES: &[(&str, &str)] = &[
     ("AGENT_ADDR", "it is for those who ask the agent"),
     ("CLIENT_CERT_BYTES", CERTIFICATE),
     ("CLIENT_KEY_BYTES", CERTIFICATE),
-    ("DISABLE_REDIRECTS", "no redirect is followed"),
     ("HTTP_PROXY", PROXY),
     ("MAX_RETRIES", RETRY),
     ("PROXY_ADDR", PROXY),

@@ -405,6 +405,8 @@ fn listener(listener: &Listener) -> Value {
 
 fn vault(vault: &Vault) -> Value {
     let client = vault.client_certificate.as_ref();
+    let hosts =
+        (!vault.redirect_hosts.is_empty()).then(|| vault.redirect_hosts.iter().cloned().collect());
     object([
         ("address", Some(address(&vault.address).into())),
         ("ca_cert", vault.ca_cert.as_deref().map(path)),
@@ -413,7 +415,12 @@ fn vault(vault: &Vault) -> Value {
         ("client_cert", client.map(|pair| path(&pair.certificate))),
         ("client_key", client.map(|pair| path(&pair.key))),
         ("client_timeout", Some(duration(vault.timeout))),
+        (
+            "disable_redirects",
+            vault.disable_redirects.then(|| true.into()),
+        ),
         ("namespace", text(vault.namespace.as_ref())),
+        ("redirect_hosts", hosts),
         ("tls_server_name", text(vault.tls_server_name.as_ref())),
         ("tls_skip_verify", Some(vault.tls_skip_verify.into())),
     ])

@@ -2,7 +2,7 @@
 //!
 //! What a client of the proxy asked goes by [`forward`].
 //!
-//! Invariant: a request that may have reached Vault is never sent twice. The pool repeats a request by itself only
+//! Invariant: a request that may have reached Vault is never sent twice, unless the answer was to ask another node. The pool repeats a request by itself only
 //! when hyper hands it back whole because the idle connection it was queued on had already closed: nothing of it,
 //! neither head nor body, had been written then (`retry_canceled_requests` of hyper-util).
 
@@ -32,7 +32,8 @@ use super::wire::{Call, Errors, Secret};
 use super::{Body, tls};
 use crate::connection::Silence;
 
-mod forward;
+pub(crate) mod forward;
+mod redirect;
 
 /// The largest answer to a request of the agent itself.
 const ANSWER_LIMIT: usize = 1 << 20;
@@ -214,16 +215,13 @@ impl Client {
         call: Call<'_>,
         within: Duration,
     ) -> Result<Secret, Error> {
-        let mut request = self.request(&call)?;
         let uses = self.0.vault.single_use;
-        if match pass.reason {
+        let single_use = match pass.reason {
             Reason::LeaseRenew => uses.caching,
             _ => uses.auto_auth,
-        } {
-            close(&mut request);
-        }
+        };
         let within = within.min(self.0.vault.timeout);
-        let answer = self.exchange(request, within).await;
+        let answer = self.exchange(&call, single_use, within).await;
         let answer = answer.and_then(|(head, body)| self.read(&call, &head, body));
         pass.close(&answer);
         answer
@@ -236,10 +234,7 @@ impl Client {
             namespace: Some(""),
             ..Call::default()
         };
-        let Ok(request) = self.request(&call) else {
-            return Ok(());
-        };
-        let (head, body) = self.exchange(request, PROBE_LIMIT).await?;
+        let (head, body) = self.exchange(&call, false, PROBE_LIMIT).await?;
         if !head.status.is_server_error() {
             return Ok(());
         }
@@ -259,14 +254,25 @@ impl Client {
         })
     }
 
-    /// Sends, and reads to the end. A body that breaks off is the caller's affair: an error needs none.
+    /// Sends, follows redirects within the cluster, and reads to the end. A body that breaks off is the caller's affair:
+    /// an error needs none.
     async fn exchange(
         &self,
-        request: Request<Body>,
+        call: &Call<'_>,
+        single_use: bool,
         within: Duration,
     ) -> Result<(Parts, Result<Bytes, Cause>), Error> {
         let answered = async {
-            let (head, body) = self.send(request).await?.into_parts();
+            let mut answer = self.send(self.request(call, single_use, None)?).await?;
+            let mut from = self.uri_of(call)?;
+            for _ in 0..redirect::MOST {
+                let Some(to) = redirect::target(&self.0.vault, &from, &answer) else {
+                    break;
+                };
+                from = to.clone();
+                answer = self.send(self.request(call, single_use, Some(to))?).await?;
+            }
+            let (head, body) = answer.into_parts();
             let body = Limited::new(body, ANSWER_LIMIT).collect().await;
             Ok((head, body.map(http_body_util::Collected::to_bytes)))
         };
@@ -300,12 +306,22 @@ impl Client {
         })
     }
 
-    fn request(&self, call: &Call<'_>) -> Result<Request<Body>, Error> {
+    fn uri_of(&self, call: &Call<'_>) -> Result<Uri, Error> {
         let path = PathAndQuery::try_from(format!("/v1/{}", call.path))
             .map_err(|error| Error::Request(error.into()))?;
+        self.uri(path)
+    }
+
+    /// `to` is where a redirect has led.
+    fn request(
+        &self,
+        call: &Call<'_>,
+        single_use: bool,
+        to: Option<Uri>,
+    ) -> Result<Request<Body>, Error> {
         let mut request = Request::builder()
             .method(call.method.clone())
-            .uri(self.uri(path)?)
+            .uri(self.uri_of(call)?)
             .header(HOST, self.0.host.clone())
             .header(VAULT_REQUEST, HeaderValue::from_static("true"));
         if let Some(token) = call.token {
@@ -324,10 +340,14 @@ impl Client {
             bytes = Bytes::from_owner(Zeroizing::new(body.0.to_string().into_bytes()));
             request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
-        let body = Full::new(bytes)
-            .map_err(|never| match never {})
-            .boxed_unsync();
-        request.body(body).map_err(Error::Request)
+        let mut request = request.body(whole(bytes)).map_err(Error::Request)?;
+        if single_use {
+            close(&mut request);
+        }
+        if let Some(to) = to {
+            redirect::address(&mut request, to);
+        }
+        Ok(request)
     }
 
     /// The certificate that the `vault` block names.
@@ -342,10 +362,16 @@ impl Client {
 
     /// Sends, with no limit on the time.
     async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, Error> {
+        let node = request.uri().authority().cloned();
         self.pool().request(request).await.map_err(|error| {
             if error.is_connect() {
                 Error::Connect {
-                    target: self.0.target.clone(),
+                    target: match node {
+                        Some(node) if node != self.0.authority => {
+                            format!("{}://{node}", self.0.scheme)
+                        }
+                        _ => self.0.target.clone(),
+                    },
                     source: error.into(),
                 }
             } else if is_of_the_body(&error) {
@@ -461,6 +487,12 @@ fn is_of_the_body(error: &legacy::Error) -> bool {
     let cause =
         std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<hyper::Error>());
     cause.is_some_and(hyper::Error::is_user)
+}
+
+fn whole(bytes: Bytes) -> Body {
+    Full::new(bytes)
+        .map_err(|never| match never {})
+        .boxed_unsync()
 }
 
 /// The connection ends with this request's answer.

@@ -104,6 +104,7 @@ pub(super) const ROWS: &[Row] = &[
         "hop-by-hop",
         &[&[
             "asked with connection: * | none",
+            "asked with connection: none | \"te\"",
             "asked with te: * | none",
             "asked with keep-alive: * | none",
             "asked with proxy-connection: * | none",
@@ -166,6 +167,8 @@ pub(super) const ROWS: &[Row] = &[
             &[
                 "status: 500 | 30*",
                 "asked: 2 | 1",
+                "asked: 2 | 3",
+                "asked: 1 | 3",
                 "header location: none | *",
                 "header content-length: none | \"0\"",
             ],

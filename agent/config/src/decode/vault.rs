@@ -24,6 +24,8 @@ pub(crate) struct Draft {
     tls_server_name: Option<Found<String>>,
     tls_skip_verify: Option<Found<bool>>,
     timeout: Option<Found<Duration>>,
+    redirect_hosts: Option<Found<Vec<String>>>,
+    disable_redirects: Option<Found<bool>>,
     keep_alives: Option<Found<SingleUse>>,
     idle_connections: Option<Found<SingleUse>>,
 }
@@ -61,7 +63,24 @@ fn from_file(report: &mut Report, mut block: Block<'_>, draft: &mut Draft) {
     draft.tls_server_name = block.text(report, "tls_server_name");
     draft.tls_skip_verify = block.value(report, "tls_skip_verify", scalar::flag);
     draft.timeout = block.value(report, "client_timeout", scalar::duration);
+    draft.redirect_hosts = block.value(report, "redirect_hosts", redirect_hosts);
+    draft.disable_redirects = block.value(report, "disable_redirects", scalar::flag);
     block.finish(report);
+}
+
+/// Names of hosts, with a port or without; the first label may be a star.
+fn redirect_hosts(node: &Node) -> Read<Vec<String>> {
+    let hosts = scalar::texts(node)?;
+    for host in &hosts {
+        let name = host.strip_prefix("*.").unwrap_or(host);
+        if name.is_empty() || name.contains(['*', '/', '@']) || name.contains(char::is_whitespace) {
+            let host = scalar::quote(host);
+            return Err(format!(
+                "{host} is no host; write `name`, `name:port`, or `*.domain` for all names below a domain"
+            ));
+        }
+    }
+    Ok(hosts)
 }
 
 #[rustfmt::skip]
@@ -76,6 +95,7 @@ fn from_environment(report: &mut Report, settings: &Settings<'_>, draft: &mut Dr
     settings.variable(report, &mut draft.tls_server_name, "TLS_SERVER_NAME", setting::any);
     settings.variable(report, &mut draft.tls_skip_verify, "SKIP_VERIFY", scalar::flag_text);
     settings.variable(report, &mut draft.timeout, "CLIENT_TIMEOUT", scalar::duration_text);
+    settings.variable(report, &mut draft.disable_redirects, "DISABLE_REDIRECTS", scalar::flag_text);
     settings.variable(report, &mut draft.keep_alives, "AGENT_DISABLE_KEEP_ALIVES", uses_text);
     settings.variable(report, &mut draft.idle_connections, "AGENT_DISABLE_IDLE_CONNECTIONS", uses_text);
 }
@@ -159,6 +179,11 @@ impl Draft {
             tls_server_name: value_of(self.tls_server_name),
             tls_skip_verify: self.tls_skip_verify.is_some_and(|found| found.value),
             timeout: self.timeout.map_or(default.timeout, |found| found.value),
+            redirect_hosts: self
+                .redirect_hosts
+                .map(|found| found.value)
+                .unwrap_or_default(),
+            disable_redirects: self.disable_redirects.is_some_and(|found| found.value),
             single_use: single_use([self.keep_alives, self.idle_connections]),
         }
     }

@@ -28,6 +28,11 @@ pub struct Vault {
     pub tls_skip_verify: bool,
     /// `VAULT_CLIENT_TIMEOUT`: from sending a request to the head of its answer.
     pub timeout: Duration,
+    /// `redirect_hosts`: besides the address's own, whom a redirect may lead to. A name, `*.domain` for all below it;
+    /// without a port, on the address's.
+    pub redirect_hosts: Vec<String>,
+    /// `disable_redirects`, `VAULT_DISABLE_REDIRECTS`: none is followed.
+    pub disable_redirects: bool,
     /// `disable_keep_alives` and `disable_idle_connections` at the top level: what keeps no connection for the next
     /// request.
     pub single_use: SingleUse,
@@ -56,6 +61,8 @@ impl Default for Vault {
             tls_server_name: None,
             tls_skip_verify: false,
             timeout: Duration::from_mins(1),
+            redirect_hosts: Vec::new(),
+            disable_redirects: false,
             single_use: SingleUse::default(),
         }
     }

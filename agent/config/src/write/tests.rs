@@ -81,11 +81,14 @@ prop_compose! {
         tls_server_name in of(text()),
         tls_skip_verify: bool,
         timeout in duration(),
+        redirect_hosts in prop::collection::vec("(\\*\\.)?[a-z]{1,5}(:[1-9]{4})?", 0..3),
+        disable_redirects: bool,
         (auto_auth, caching, proxying) in any::<(bool, bool, bool)>(),
     ) -> Vault {
         let client_certificate = pair.map(|(certificate, key)| ClientCertificate { certificate, key });
         Vault {
             address, namespace, ca_cert, ca_path, ca_pem, client_certificate, tls_server_name, tls_skip_verify, timeout,
+            redirect_hosts, disable_redirects,
             single_use: SingleUse { auto_auth, caching, proxying },
         }
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{HOST, UPGRADE};
+use http::header::UPGRADE;
 use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode, Version};
 use http_body_util::BodyExt as _;
@@ -15,9 +15,34 @@ use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use keyside_lifecycle::shutdown::Shutdown;
 use tokio::time::{Duration, Instant};
 
-use super::{Cause, Client, close};
+use super::redirect::MOST;
+use super::{Cause, Client, close, redirect, whole};
 use crate::vault::Body;
 use crate::vault::error::{self, Error};
+
+/// What a request brings.
+pub(crate) enum Content {
+    /// It can be sent to another node, too.
+    Whole(Bytes),
+    Streamed(Body),
+}
+
+impl Content {
+    pub(crate) fn of(body: Body) -> Self {
+        if body.is_end_stream() {
+            Self::Whole(Bytes::new())
+        } else {
+            Self::Streamed(body)
+        }
+    }
+
+    fn body(self) -> Body {
+        match self {
+            Self::Whole(bytes) => whole(bytes),
+            Self::Streamed(body) => body,
+        }
+    }
+}
 
 /// After which a request that has no answer makes the agent look whether Vault is there at all.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -39,6 +64,8 @@ impl Client {
     /// goes in front, `Host` is Vault's, the protocol's version is ours on both sides, and nothing else is touched.
     /// Bodies stream both ways.
     ///
+    /// A redirect is followed within the cluster, where the request can be sent again; others pass.
+    ///
     /// The time limit is from the last part of the request's body to the head of the answer; how long the answer's body
     /// may take is the client's affair.
     ///
@@ -46,20 +73,33 @@ impl Client {
     /// suspicion, as it may be that of one path.
     pub(crate) async fn forward(
         &self,
-        mut request: Request<Body>,
+        request: Request<Content>,
     ) -> Result<Response<Incoming>, Error> {
-        let path = request.uri().path_and_query().cloned();
+        let (head, content) = request.into_parts();
+        let path = head.uri.path_and_query().cloned();
         let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
-        *request.uri_mut() = self.uri(path)?;
-        request.headers_mut().insert(HOST, self.0.host.clone());
-        *request.version_mut() = Version::HTTP_11;
-        let upgrades = request.headers().contains_key(UPGRADE);
-        if self.0.vault.single_use.proxying && !upgrades {
-            close(&mut request);
-        }
-        let answer = self.send_patiently(request).await;
-        self.learn(&answer);
-        let mut response = answer?;
+        let mut uri = self.uri(path)?;
+        let again = match &content {
+            Content::Whole(bytes) => Some((head.clone(), bytes.clone())),
+            Content::Streamed(_) => None,
+        };
+        let upgrades = head.headers.contains_key(UPGRADE);
+        let mut request = Request::from_parts(head, content.body());
+        let mut hops = 0;
+        let mut response = loop {
+            redirect::address(&mut request, uri.clone());
+            let answer = self.send_as_ours(request, upgrades).await;
+            self.learn(&answer, hops > 0);
+            let answer = answer?;
+            let next = redirect::target(&self.0.vault, &uri, &answer);
+            let Some(((head, bytes), next)) = again.as_ref().zip(next).filter(|_| hops < MOST)
+            else {
+                break answer;
+            };
+            hops += 1;
+            uri = next;
+            request = Request::from_parts(head.clone(), Content::Whole(bytes.clone()).body());
+        };
         if response.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrades {
             return Err(Error::Answer {
                 path: response.status().to_string(),
@@ -68,6 +108,18 @@ impl Client {
         }
         *response.version_mut() = Version::HTTP_11;
         Ok(response)
+    }
+
+    async fn send_as_ours(
+        &self,
+        mut request: Request<Body>,
+        upgrades: bool,
+    ) -> Result<Response<Incoming>, Error> {
+        *request.version_mut() = Version::HTTP_11;
+        if self.0.vault.single_use.proxying && !upgrades {
+            close(&mut request);
+        }
+        self.send_patiently(request).await
     }
 
     /// Sends, and waits for as long as it goes on.
@@ -93,12 +145,16 @@ impl Client {
         }
     }
 
-    fn learn(&self, answer: &Result<Response<Incoming>, Error>) {
+    /// `redirected`: it is about another node than that of the address, which may serve all the same.
+    fn learn(&self, answer: &Result<Response<Incoming>, Error>, redirected: bool) {
         let gate = &self.0.gate;
         match answer {
             Ok(answer) if !error::is_absence(answer.status()) => {}
-            Err(error @ Error::Connect { .. }) => gate.away(None, error),
-            Ok(_) | Err(Error::Timeout { .. } | Error::Transport { .. }) => gate.suspect(),
+            Err(error @ Error::Connect { .. }) if !redirected => gate.away(None, error),
+            Ok(_)
+            | Err(Error::Connect { .. } | Error::Timeout { .. } | Error::Transport { .. }) => {
+                gate.suspect();
+            }
             Err(_) => {}
         }
     }

@@ -73,8 +73,9 @@ fn redirects() -> Vec<Case> {
                 &[("location", location)],
                 "",
             );
-            // The peer passes the others on, as Keyside does with all.
-            let followed = matches!(status, 301 | 302 | 307);
+            // The peer passes the others on, as Keyside does with all that lead to another host.
+            let followed =
+                matches!(status, 301 | 302 | 307) || (status == 308 && location.starts_with('/'));
             cases.push(if followed {
                 case.shows(&["redirects"])
             } else {

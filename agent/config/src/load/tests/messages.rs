@@ -156,6 +156,7 @@ const MISTAKES: &[(In, &str, Said)] = &[
         &[("address", "holds an IPv6 address without brackets; write it as in \"[::1]:8200\"")]),
     (Tcp, "address = \"a:65536\"", &[("address", "must have a port from 0 to 65535")]),
     (Tcp, "role = \"x\"", &[("role", "`x` is not a role; write default or metrics_only")]),
+    (Vault, "redirect_hosts = [\"*\"]", &[("redirect_hosts", "`*` is no host; write `name`, `name:port`, or `*.domain` for all names below a domain")]),
     (Tcp, "allowed_hosts = [\"\"]", &[("allowed_hosts", "must not hold an empty name")]),
     (Unix, "tls_disable = false",
         &[("tls_disable", "must be true, or left out: listeners have no TLS in this version")]),

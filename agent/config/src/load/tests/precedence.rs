@@ -204,6 +204,7 @@ fn every_variable_has_its_effect() {
         ("VAULT_CLIENT_KEY", "/k.pem"),
         ("VAULT_TLS_SERVER_NAME", "name"),
         ("VAULT_CLIENT_TIMEOUT", "5s"),
+        ("VAULT_DISABLE_REDIRECTS", "true"),
         ("VAULT_RATE_LIMIT", "3:7"),
         ("VAULT_LOG_LEVEL", "warn"),
         ("BAO_LOG_FORMAT", "json"),
@@ -220,6 +221,7 @@ fn every_variable_has_its_effect() {
         proxying: true,
     };
     assert_eq!(vault.single_use, all);
+    assert!(vault.disable_redirects);
     let pair = vault.client_certificate.expect("a client certificate");
     assert_eq!(vault.namespace.as_deref(), Some("ns"));
     assert_eq!(vault.ca_cert, Some("/ca.pem".into()));

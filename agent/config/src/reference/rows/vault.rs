@@ -1,7 +1,7 @@
 //! `vault`.
 
 use crate::peer::Kind::Vault;
-use crate::reference::Takes::{Duration, Flag, Path, Text, Url};
+use crate::reference::Takes::{Duration, Flag, Path, Text, Texts, Url};
 use crate::reference::{Row, row};
 
 #[rustfmt::skip]
@@ -23,6 +23,10 @@ pub(super) const ROWS: &[Row] = &[
         .otherwise("the address's host").variable("TLS_SERVER_NAME").flag("tls-server-name"),
     row(Vault, "tls_skip_verify", Flag, "true", "trust any certificate")
         .variable("SKIP_VERIFY").flag("tls-skip-verify"),
-    row(Vault, "client_timeout", Duration, "\"5s\"", "from a request to the head of its answer")
+    row(Vault, "client_timeout", Duration, "\"5s\"", "from the end of a request to the head of its answer")
         .keyside().variable("CLIENT_TIMEOUT"),
+    row(Vault, "redirect_hosts", Texts, "[\"*.vault-internal\"]",
+        "whom a redirect may lead to, beside the address itself: `name`, `name:port`, `*.domain`")
+        .otherwise("none").keyside(),
+    row(Vault, "disable_redirects", Flag, "true", "follow none").otherwise("`false`").keyside().variable("DISABLE_REDIRECTS"),
 ];
