@@ -48,7 +48,7 @@ use clear::Clear;
 use flight::{Flight, Seat, Share};
 use identity::TokenId;
 use key::Key;
-use kv::request::Reading;
+use kv::request::{Reading, is_elsewhere};
 use kv::writes;
 use kv::{Asker, Secrets};
 use metrics::Metrics;
@@ -250,7 +250,7 @@ impl Cache {
 
     /// Notes a write before it is sent.
     pub(crate) fn writing(&self, method: &Method, place: &str) -> Option<Writing> {
-        if !self.keeps_secrets() || !writes::is_write(method) {
+        if !self.keeps_secrets() || !writes::is_write(method) || is_elsewhere(place) {
             return None;
         }
         let places = writes::concerned(place);

@@ -34,8 +34,6 @@ pub struct Flags {
     pub log_format: Option<String>,
     /// `-exit-after-auth`
     pub exit_after_auth: bool,
-    /// Flags of the peers that change nothing here, as they are written after the dash.
-    pub idle: Vec<&'static str>,
 }
 
 /// A configuration, and what in it has no effect.

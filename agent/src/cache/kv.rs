@@ -217,7 +217,7 @@ impl Secrets {
         random: f64,
         tick: u64,
     ) -> Result<Found, Skip> {
-        if self.writes.concern(&new.place, new.writes, now) {
+        if self.writes.concern(&new.place, new.writes, new.began) {
             return Err(Skip::Written);
         }
         let until = new.began + self.terms.ttl.max(PROOF);
@@ -227,8 +227,10 @@ impl Secrets {
             entry.prove(asker.token, until);
             self.bytes += entry.size();
             let lag = entry.fresh_until + self.terms.max_stale.max(LAG);
-            if now < lag && entry.is_newer_than(&new) {
-                return Ok(entry.found(Decision::Newer));
+            if new.began < lag && entry.is_newer_than(&new) {
+                return (now < lag)
+                    .then(|| entry.found(Decision::Newer))
+                    .ok_or(Skip::Older);
             }
             proofs = std::mem::take(&mut entry.proofs);
             self.bytes -= size_of::<Proof>() * proofs.len();
@@ -315,8 +317,12 @@ impl Secrets {
         }
     }
 
-    /// Vault has said that there is no such secret; a standby that lags may say otherwise for a while.
+    /// Vault has said that there is no such secret. Where one was seen, a standby that lags may say otherwise for a
+    /// while; who asks in vain again and again keeps no other secret out.
     pub(crate) fn gone(&mut self, place: &str, now: Instant) {
+        if !self.by_place.contains_key(place) {
+            return;
+        }
         let places = [place.to_owned()];
         self.write_begins(&places);
         self.write_ends(&places, now);

@@ -82,6 +82,8 @@ pub(crate) enum Skip {
     Revoked,
     /// A secret that is being written, or was a moment ago.
     Written,
+    /// A version of a secret that is older than one that was seen, and was long on its way.
+    Older,
     /// A version of a secret that will be deleted by itself.
     Expiring,
 }
@@ -130,6 +132,7 @@ impl Skip {
             Self::Full => "skip-full",
             Self::Revoked => "skip-revoked",
             Self::Written => "skip-written",
+            Self::Older => "skip-older",
             Self::Expiring => "skip-expiring",
         }
     }

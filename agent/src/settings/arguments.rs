@@ -13,10 +13,6 @@ enum Flag {
     Path(fn(&mut Given, PathBuf)),
     Text(fn(&mut Given) -> &mut Option<String>),
     Switch(fn(&mut Given, bool)),
-    /// The peers' alone: noted, with its value or without one.
-    Idle {
-        switch: bool,
-    },
 }
 
 type Group = &'static [(&'static str, Flag)];
@@ -73,16 +69,6 @@ const OVERRIDES: Group = &[
         Flag::Switch(|given, on| given.place.flags.exit_after_auth = on),
     ),
 ];
-/// What the peers take and what changes nothing here, so that their command lines work.
-const IDLE: Group = &[
-    ("agent-address", Flag::Idle { switch: false }),
-    ("disable-redirects", Flag::Idle { switch: true }),
-    ("log-file", Flag::Idle { switch: false }),
-    ("log-rotate-bytes", Flag::Idle { switch: false }),
-    ("log-rotate-duration", Flag::Idle { switch: false }),
-    ("log-rotate-max-files", Flag::Idle { switch: false }),
-    ("wrap-ttl", Flag::Idle { switch: false }),
-];
 /// Where the running agent is.
 const SOCKET: Group = &[(
     "socket",
@@ -107,13 +93,13 @@ struct Verb {
 const VERBS: [Verb; 7] = [
     Verb {
         name: "run",
-        flags: &[CONFIG, OVERRIDES, IDLE],
+        flags: &[CONFIG, OVERRIDES],
         words: 0,
         help: help::RUN,
     },
     Verb {
         name: "check",
-        flags: &[CONFIG, OVERRIDES, IDLE],
+        flags: &[CONFIG, OVERRIDES],
         words: 0,
         help: help::CHECK,
     },
@@ -258,14 +244,6 @@ impl Given {
             Flag::Switch(set) => set(self, switch(name, parser)?),
             Flag::Text(field) => *field(self) = Some(value(parser)?.string().map_err(arguments)?),
             Flag::Path(keep) => keep(self, value(parser)?.into()),
-            Flag::Idle { switch: takes_none } => {
-                if takes_none {
-                    switch(name, parser)?;
-                } else {
-                    value(parser)?;
-                }
-                self.place.flags.idle.push(name);
-            }
         }
         Ok(())
     }
@@ -376,19 +354,6 @@ mod tests {
             parsed("-exit-after-auth=maybe"),
             Err(Error::Bool { .. })
         ));
-    }
-
-    #[test]
-    fn a_command_line_of_the_peers_is_taken_and_what_is_idle_in_it_kept() {
-        let place = place(
-            "-config=a.hcl -log-file=/x -disable-redirects -log-rotate-bytes 7 -exit-after-auth",
-        );
-        assert_eq!(place.paths, [PathBuf::from("a.hcl")]);
-        assert!(place.flags.exit_after_auth);
-        assert_eq!(
-            place.flags.idle,
-            ["log-file", "disable-redirects", "log-rotate-bytes"]
-        );
     }
 
     #[test]

@@ -79,9 +79,7 @@ impl Secret<'_> {
             Said::Json(said) => {
                 let version = version::looked_up(&said, self.reading.version)?;
                 self.apply(|secrets| {
-                    let written = secrets
-                        .writes
-                        .concern(place, self.call.writes, Instant::now());
+                    let written = secrets.writes.concern(place, self.call.writes, began);
                     (!written)
                         .then(|| secrets.confirm(key, &version, began, fastrand::f64()))
                         .flatten()

@@ -3,7 +3,8 @@
 //! An answer does not say where it comes from: version 1 answers with anything below `data`, and so do others, some of
 //! them with something else for each token (`cubbyhole`). So Vault is asked what is mounted there
 //! (`sys/internal/ui/mounts/<path>`, which every token may ask that has any right below the mount), once for each
-//! mount and some time.
+//! mount and some time. Vault names the type in each answer since 1.13 (`mount_type`); OpenBao does not, and neither says
+//! which part of the path is the mount.
 
 use std::collections::VecDeque;
 

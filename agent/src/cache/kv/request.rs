@@ -51,12 +51,15 @@ impl fmt::Debug for Reading {
     }
 }
 
+/// Whether no secret of a KV engine can be there: what Vault mounts by itself, and is asked for often.
+pub(crate) fn is_elsewhere(place: &str) -> bool {
+    let first = place.split('/').next().unwrap_or_default();
+    ["auth", "sys", "identity", "cubbyhole"].contains(&first)
+}
+
 /// Which version is asked for, where the request may read a secret at all.
 pub(crate) fn version(place: &str, query: Option<&str>) -> Option<Wanted> {
-    // What is of none of these mounts wherever it is, and asked for often.
-    let ours = ["auth", "sys", "identity", "cubbyhole"];
-    let first = place.split('/').next().unwrap_or_default();
-    if ours.contains(&first) || place.ends_with('/') || path::segments(place).len() < 2 {
+    if is_elsewhere(place) || place.ends_with('/') || path::segments(place).len() < 2 {
         return None;
     }
     match query {

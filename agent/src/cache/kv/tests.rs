@@ -41,7 +41,7 @@ fn version(number: u64) -> Option<Version> {
     if number == 0 {
         return None;
     }
-    let metadata = json!({ "version": number, "created_time": format!("2026-01-01T00:00:0{number}Z"),
+    let metadata = json!({ "version": number, "created_time": format!("2026-01-01T00:00:{number:02}Z"),
                            "deletion_time": "", "destroyed": false });
     let body = json!({ "data": { "data": {}, "metadata": metadata } });
     match version::read(&body) {
@@ -259,6 +259,11 @@ async fn an_older_version_takes_no_place_while_a_standby_may_lag() {
         assert_eq!(play.read("a", 2, "two"), Ok(Decision::Stored));
         assert_eq!(play.ask("a"), "hit two");
         assert_eq!(play.read("a", 4, "four"), Ok(Decision::Stored));
+        // A read that took all that time says nothing of now.
+        let before = play.now;
+        play.pass(bound);
+        let slow = play.read_since("b", 2, "two", before, 0);
+        assert_eq!(slow, Err(Skip::Older));
     }
 }
 
@@ -297,6 +302,13 @@ async fn a_write_ends_what_is_kept_and_what_is_on_its_way() {
     assert_eq!(play.read("a", 2, "two"), Ok(Decision::Stored));
     play.secrets.gone(PLACE, play.now);
     assert_eq!(play.read("a", 2, "two"), Err(Skip::Written));
+    play.pass(Duration::from_secs(5));
+    play.secrets.gone(PLACE, play.now);
+    assert_eq!(
+        play.read("a", 2, "two"),
+        Ok(Decision::Stored),
+        "none was seen"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -357,4 +369,124 @@ async fn bytes_and_indexes_are_those_of_what_is_there() {
     play.secrets.clear_under("kv");
     assert_eq!(play.secrets.answers(), 0);
     check(&play.secrets);
+}
+
+/// Vault, with standbys that lag, as far as one secret goes.
+struct Vault {
+    /// What was written, and when it had reached every node.
+    versions: Vec<Instant>,
+    may_read: [bool; 3],
+}
+
+impl Vault {
+    /// The version that a node answers with: the latest, or one that was so a moment ago.
+    fn version(&self, now: Instant, random: &mut fastrand::Rng) -> usize {
+        let settled = self.versions.iter().rposition(|at| *at <= now);
+        random.usize(settled.map_or(1, |at| at + 1)..=self.versions.len())
+    }
+}
+
+/// A read on its way.
+struct Flight {
+    token: usize,
+    began: Instant,
+    writes: u64,
+    /// What it will bring: the version, or a refusal.
+    brings: Option<usize>,
+}
+
+/// What must hold of what a token is given without a read of its own.
+fn judge(seed: u64, rights: Option<Instant>, asked: Instant, bound: Duration) {
+    let since = rights.unwrap_or_else(|| panic!("seed {seed}: it has never read, or was refused"));
+    let age = asked.saturating_duration_since(since);
+    assert!(age < bound, "seed {seed}: it has read {age:?} ago");
+}
+
+/// One random schedule of reads, look-ups, writes that settle late, refusals and time.
+fn schedule(seed: u64) {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let max_stale = Duration::from_secs(random.u64(..1_200));
+    let mut play = Played::new(max_stale);
+    let mut vault = Vault {
+        versions: vec![play.now],
+        may_read: [true, true, false],
+    };
+    let tokens = ["a", "b", "c"];
+    // When each began its last read that was good; and the latest version that anybody was given by the cache.
+    let mut rights = [None; 3];
+    let mut newest = 0;
+    let mut written = None;
+    let mut flights: Vec<Flight> = Vec::new();
+    for _ in 0..60 {
+        let token = random.usize(..3);
+        match random.u8(..10) {
+            0 => {
+                let places = writes::concerned(PLACE);
+                play.secrets.write_begins(&places);
+                play.pass(Duration::from_millis(random.u64(..2_000)));
+                let settles = play.now + Duration::from_millis(random.u64(..5_000));
+                vault.versions.push(settles);
+                play.secrets.write_ends(&places, play.now);
+                written = Some(vault.versions.len());
+            }
+            1 => vault.may_read[token] ^= true,
+            // Not through the proxy.
+            2 if random.bool() => {
+                let settles = play.now + Duration::from_millis(random.u64(..9_000));
+                vault.versions.push(settles);
+            }
+            2 => play.pass(Duration::from_secs(random.u64(..400))),
+            3..=5 => {
+                let writes = play.secrets.writes.seen(PLACE);
+                let version = vault.version(play.now, &mut random);
+                flights.push(Flight {
+                    token,
+                    began: play.now,
+                    writes,
+                    brings: vault.may_read[token].then_some(version),
+                });
+            }
+            6 | 7 if !flights.is_empty() => {
+                let flight = flights.swap_remove(random.usize(..flights.len()));
+                let Some(version) = flight.brings else {
+                    play.secrets
+                        .withdraw(PLACE, TokenId::of(tokens[flight.token]));
+                    rights[flight.token] = None;
+                    continue;
+                };
+                let number = u64::try_from(version).unwrap();
+                let (name, text) = (tokens[flight.token], version.to_string());
+                let landed = play.read_since(name, number, &text, flight.began, flight.writes);
+                if landed.is_ok() {
+                    rights[flight.token] = Some(flight.began);
+                }
+            }
+            _ => {
+                let is_away = random.bool();
+                let found = if is_away {
+                    let asker = asker(tokens[token]);
+                    play.secrets.stale(&key(PLACE), &asker, play.now)
+                } else {
+                    let asker = asker(tokens[token]);
+                    play.secrets.fresh(&key(PLACE), &asker, play.now, 0)
+                };
+                let Some(found) = found else { continue };
+                let beyond = if is_away { max_stale } else { Duration::ZERO };
+                judge(seed, rights[token], play.now, PROOF + beyond);
+                let age = play.now.saturating_duration_since(found.validated);
+                assert!(age < TTL + beyond, "seed {seed}: {age:?} old");
+                let version: usize = text(&found).1.parse().unwrap();
+                assert!(version >= newest, "seed {seed}: {version} after {newest}");
+                assert!(Some(version) >= written, "seed {seed}: before a write");
+                newest = version;
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_schedule_gives_out_too_much_or_too_old() {
+    for seed in 0..5_000 {
+        schedule(seed);
+    }
 }

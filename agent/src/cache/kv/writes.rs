@@ -63,12 +63,13 @@ impl Writes {
         self.slot(place).map_or(0, |slot| slot.begun)
     }
 
-    /// Whether what a read brings, which began when `seen` was so much, may be what a write replaced.
-    pub(crate) fn concern(&mut self, place: &str, seen: u64, now: Instant) -> bool {
+    /// Whether what a read brings, which was sent at `began` or later and when `seen` was so much, may be what a write
+    /// replaced.
+    pub(crate) fn concern(&mut self, place: &str, seen: u64, began: Instant) -> bool {
         self.slot(place).is_none_or(|slot| {
             slot.begun != seen
                 || slot.under_way > 0
-                || slot.settled.is_some_and(|settled| now < settled)
+                || slot.settled.is_some_and(|settled| began < settled)
         })
     }
 
