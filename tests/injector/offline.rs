@@ -227,3 +227,34 @@ fn says_what_is_wrong_with_its_input() -> anyhow::Result<()> {
     assert!(help.contains("keyside-injector inject -f FILE"), "{help}");
     Ok(())
 }
+
+#[test]
+fn a_pod_says_whether_its_agent_keeps_kv_secrets() -> anyhow::Result<()> {
+    let pod = |value: &str| {
+        format!(
+            "kind: Pod\nmetadata:\n  annotations: {{keyside.dev/inject: 'true', keyside.dev/role: cart, \
+             keyside.dev/cache-kv: '{value}'}}\nspec:\n  containers: [{{name: app, image: app}}]\n"
+        )
+    };
+    for (value, expected) in [
+        (
+            "true",
+            r#""static_secrets":{"max_stale":"600s","ttl":"30s"}"#,
+        ),
+        (
+            "5m",
+            r#""static_secrets":{"max_stale":"600s","ttl":"300s"}"#,
+        ),
+    ] {
+        let result = injected(&["-f", "-"], &pod(value))?;
+        assert!(result.contains(expected), "{value}: {result}");
+    }
+    let off = injected(&["-f", "-"], &pod("false"))?;
+    assert!(!off.contains("static_secrets"), "{off}");
+    let refused = inject(&["-f", "-"], &pod("30"))?;
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success(), "{said}");
+    let expected = "keyside.dev/cache-kv: read \"30\"; allowed: true, false, or a time from 1s to 24h such as 30s";
+    assert!(said.contains(expected), "{said}");
+    Ok(())
+}
