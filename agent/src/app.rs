@@ -193,11 +193,15 @@ impl App {
         if let Some(auto_auth) = auto_auth {
             auto_auth.spawn(&mut tasks, &shutdown);
         }
+        let ends = reload::Ends {
+            client,
+            acceptors: proxy.acceptors(),
+        };
         proxy.spawn(&mut tasks, &shutdown);
         if let Some(resume) = resume {
             tasks.spawn("resume", resume.run(shutdown.clone()));
         }
-        tasks.spawn("reload", reload.run(client, shutdown.clone()));
+        tasks.spawn("reload", reload.run(ends, shutdown.clone()));
         let up = Arc::new(AtomicBool::new(false));
         let (watched, seen) = (shutdown.clone(), Arc::clone(&up));
         tasks.spawn("readiness", async move {

@@ -30,6 +30,7 @@ mod resume;
 mod settings;
 mod sink;
 mod socket;
+mod tls;
 mod token;
 mod vault;
 mod web;

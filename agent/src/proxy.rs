@@ -44,6 +44,7 @@ pub(crate) mod respond;
 mod secret;
 pub(crate) mod server;
 pub(crate) mod socket;
+pub(crate) mod tls;
 
 use forward::{Caller, NAMESPACE};
 use guard::Guard;

@@ -13,6 +13,7 @@ mod configuration;
 mod differences;
 mod found_dead;
 mod lifecycle;
+mod listener;
 mod methods;
 mod once;
 mod outage;

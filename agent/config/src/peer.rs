@@ -53,6 +53,7 @@ const RETRY: &str = "an error of the server passes to the client at once, and wh
 const KEYS: &str =
     "a key is looked for at every login, and a token of Vault's does not end with it";
 const LOOKED_AT: &str = "the file is read at every login, and looked at every 5 s in between";
+const RELOADED: &str = "the files are looked at every 10 s, and read when they have changed";
 const TEMPLATES: &str = "this version renders no templates";
 const STANDARD_ERROR: &str =
     "the log goes to standard error alone, where whoever runs the agent collects it";
@@ -81,6 +82,10 @@ pub(crate) const NO_EFFECT: &[(Kind, &str, &str)] = &[
     (Kind::Aws, "credential_poll_interval", KEYS),
     (Kind::Aws, "nonce", "only the type ec2 has one"),
     (Kind::Gcp, "project", "the service account says it"),
+    (Kind::Listener, "custom_response_headers", IDLE),
+    (Kind::Listener, "cors_allowed_headers", IDLE),
+    (Kind::Listener, "cors_allowed_origins", IDLE),
+    (Kind::Listener, "cors_enabled", IDLE),
     (Kind::Listener, "http_idle_timeout", IDLE),
     (Kind::Listener, "http_read_header_timeout", IDLE),
     (Kind::Listener, "http_read_timeout", IDLE),
@@ -88,7 +93,18 @@ pub(crate) const NO_EFFECT: &[(Kind, &str, &str)] = &[
     (Kind::Listener, "max_request_duration", IDLE),
     (Kind::Listener, "max_request_size", IDLE),
     (Kind::Listener, "profiling", IDLE),
+    (Kind::Listener, "proxy_protocol_authorized_addrs", IDLE),
+    (Kind::Listener, "proxy_protocol_behavior", IDLE),
     (Kind::Listener, "telemetry", IDLE),
+    (Kind::Listener, "tls_auto_reload", RELOADED),
+    (Kind::Listener, "tls_auto_reload_interval", RELOADED),
+    (Kind::Listener, "tls_disable_client_certs", "nobody is asked for a certificate that need not have one"),
+    (Kind::Listener, "x_forwarded_for_authorized_addrs", IDLE),
+    (Kind::Listener, "x_forwarded_for_client_cert_header", IDLE),
+    (Kind::Listener, "x_forwarded_for_client_cert_header_decoders", IDLE),
+    (Kind::Listener, "x_forwarded_for_hop_skips", IDLE),
+    (Kind::Listener, "x_forwarded_for_reject_not_authorized", IDLE),
+    (Kind::Listener, "x_forwarded_for_reject_not_present", IDLE),
 ];
 
 /// Environment variables that peers know, without `VAULT_` or `BAO_`, and why they change nothing here.
@@ -122,19 +138,10 @@ pub(crate) const UNSUPPORTED: &[(Kind, &str, &[&str])] = &[
         "when_inconsistent",
     ]),
     (Kind::ApiProxy, VAULT, &["enforce_consistency", "prepend_configured_namespace", "when_inconsistent"]),
-    (Kind::Listener, BOTH, &[
-        "agent_api", "custom_response_headers", "cors_allowed_headers", "cors_allowed_origins", "cors_enabled",
-        "proxy_api", "proxy_protocol_authorized_addrs", "proxy_protocol_behavior", "tls_cert_file",
-        "tls_cipher_suites", "tls_client_ca_file", "tls_disable_client_certs", "tls_key_file", "tls_max_version",
-        "tls_min_version", "tls_require_and_verify_client_cert", "x_forwarded_for_authorized_addrs",
-        "x_forwarded_for_client_cert_header", "x_forwarded_for_client_cert_header_decoders",
-        "x_forwarded_for_hop_skips", "x_forwarded_for_reject_not_authorized",
-        "x_forwarded_for_reject_not_present",
-    ]),
+    (Kind::Listener, BOTH, &["agent_api", "proxy_api", "tls_cipher_suites"]),
     (Kind::Listener, BAO, &[
         "tls_acme_cache_path", "tls_acme_ca_directory", "tls_acme_ca_root", "tls_acme_domains",
-        "tls_acme_email", "tls_acme_eab_key_id", "tls_acme_eab_mac_key", "tls_auto_reload",
-        "tls_auto_reload_interval", "tls_key_exchange_preferences",
+        "tls_acme_email", "tls_acme_eab_key_id", "tls_acme_eab_mac_key", "tls_key_exchange_preferences",
     ]),
 ];
 

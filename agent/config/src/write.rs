@@ -13,7 +13,7 @@ use crate::model::auto_auth::{
     Aad, AutoAuth, Azure, FileSink, Gcp, GcpType, GoogleKey, Login, Method, Password, Sink,
     SocketSink,
 };
-use crate::model::listener::{Bind, Listener, Role};
+use crate::model::listener::{Bind, Listener, Role, Tls, TlsVersion};
 use crate::model::vault::{Address, SingleUse, Vault};
 use crate::model::{
     Admin, AttachToken, Cache, Config, Limits, LogFormat, LogLevel, Mode, Resume, StaticSecrets,
@@ -383,11 +383,8 @@ fn listener(listener: &Listener) -> Value {
     add("max_connections", Some(listener.max_connections.into()));
     add("require_request_header", Some(header.into()));
     add("role", Some(role.into()));
-    match &listener.bind {
-        Bind::Tcp(_) => {
-            add("tls_disable", Some(true.into()));
-            add("type", Some("tcp".into()));
-        }
+    let kind = match &listener.bind {
+        Bind::Tcp(_) => "tcp",
         Bind::Unix {
             mode: permissions,
             user,
@@ -397,10 +394,38 @@ fn listener(listener: &Listener) -> Value {
             add("socket_group", text(group.as_ref()));
             add("socket_mode", permissions.map(mode));
             add("socket_user", text(user.as_ref()));
-            add("type", Some("unix".into()));
+            "unix"
         }
-    }
+    };
+    let says_plain = kind == "tcp" || listener.tls.is_some();
+    let tls = listener.tls.as_ref();
+    let [certificate, key, client_ca, require, max, min] =
+        tls.map_or_else(Default::default, tls_keys);
+    add("tls_cert_file", certificate);
+    add("tls_client_ca_file", client_ca);
+    add("tls_disable", says_plain.then(|| listener.plain.into()));
+    add("tls_key_file", key);
+    add("tls_max_version", max);
+    add("tls_min_version", min);
+    add("tls_require_and_verify_client_cert", require);
+    add("type", Some(kind.into()));
     Value::Object(fields)
+}
+
+fn tls_keys(tls: &Tls) -> [Option<Value>; 6] {
+    let require = tls.require_client_certificate;
+    let version = |version: TlsVersion| match version {
+        TlsVersion::Tls12 => "tls12".into(),
+        TlsVersion::Tls13 => "tls13".into(),
+    };
+    [
+        Some(path(&tls.certificate)),
+        Some(path(&tls.key)),
+        tls.client_ca.as_deref().map(path),
+        require.then(|| require.into()),
+        tls.max_version.map(version),
+        tls.min_version.map(version),
+    ]
 }
 
 fn vault(vault: &Vault) -> Value {

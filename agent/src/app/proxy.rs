@@ -13,6 +13,7 @@ use super::Error;
 use crate::auth::check::Checks;
 use crate::cache::Cache;
 use crate::proxy::server::Server;
+use crate::proxy::tls::Acceptor;
 use crate::token;
 use crate::vault::client::Client;
 use crate::{cache, proxy};
@@ -75,6 +76,11 @@ impl Parts {
     /// For the admin endpoints.
     pub(crate) fn cache(&self) -> Option<Cache> {
         self.cache.clone()
+    }
+
+    /// Of the listeners, in the order of the configuration.
+    pub(crate) fn acceptors(&self) -> Vec<Option<Acceptor>> {
+        self.servers.iter().map(Server::acceptor).collect()
     }
 
     pub(crate) fn spawn(self, tasks: &mut Tasks, shutdown: &Shutdown) {

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use super::Proxy;
 use super::guard::Guard;
 use super::socket::{self, Socket};
+use super::tls::Acceptor;
 use crate::connection::{self, Answering, Ending, Limits, Service, Stream};
 use crate::vault::Body;
 
@@ -31,6 +32,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Server {
     sockets: Vec<Socket>,
     listener: Listener,
+    /// Absent: plain HTTP.
+    acceptor: Option<Acceptor>,
     proxy: Arc<Proxy>,
 }
 
@@ -41,18 +44,32 @@ impl Server {
         proxy: Arc<Proxy>,
     ) -> Result<Self, socket::Error> {
         let sockets = socket::bind(&listener.bind).await?;
+        let address = |socket: &Socket| socket.address();
+        let no_tls = |error| socket::Error::Tls {
+            address: sockets.first().map(address).unwrap_or_default(),
+            source: Box::new(error),
+        };
+        let acceptor = listener.tls().map(Acceptor::new).transpose();
+        let acceptor = acceptor.map_err(no_tls)?;
         for socket in &sockets {
             tracing::info!(
                 event = "listening",
                 listener = socket.kind(),
-                address = socket.address()
+                address = socket.address(),
+                tls = acceptor.is_some()
             );
         }
         Ok(Self {
             sockets,
             listener: listener.clone(),
+            acceptor,
             proxy,
         })
+    }
+
+    /// Whose certificates can be replaced.
+    pub(crate) fn acceptor(&self) -> Option<Acceptor> {
+        self.acceptor.clone()
     }
 
     /// Where it can be reached.
@@ -69,6 +86,7 @@ impl Server {
             let accepting = Accepting {
                 guard: Arc::new(Guard::new(&self.listener, socket.is_loopback())),
                 role: self.listener.role,
+                acceptor: self.acceptor.clone(),
                 proxy: Arc::clone(&self.proxy),
                 free: Arc::clone(&connections),
                 socket,
@@ -84,6 +102,7 @@ struct Accepting {
     socket: Socket,
     guard: Arc<Guard>,
     role: Role,
+    acceptor: Option<Acceptor>,
     proxy: Arc<Proxy>,
     /// Connections that may still be opened, on all sockets of the listener.
     free: Arc<Semaphore>,
@@ -123,7 +142,12 @@ impl Accepting {
             .acquire_owned()
             .await
             .map_err(io::Error::other)?;
-        Ok((self.socket.accept().await?, place))
+        let stream = self.socket.accept().await?;
+        let stream = match &self.acceptor {
+            Some(acceptor) => acceptor.accept(stream),
+            None => stream,
+        };
+        Ok((stream, place))
     }
 
     fn service(&self, place: OwnedSemaphorePermit) -> Service {

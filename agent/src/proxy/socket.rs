@@ -10,6 +10,7 @@ use keyside_config::model::Mode;
 use keyside_config::model::listener::{Bind, HostPort};
 use tokio::net::TcpListener;
 
+use super::tls;
 use crate::connection::Stream;
 use crate::resolver;
 use crate::socket;
@@ -36,6 +37,12 @@ pub(crate) enum Error {
     },
     #[error(transparent)]
     Unix(socket::Error),
+    #[error("TLS on the listener {address}")]
+    Tls {
+        address: String,
+        #[source]
+        source: Box<tls::Error>,
+    },
 }
 
 /// One bound socket.

@@ -37,7 +37,7 @@ Later wins: files, KEYSIDE_CONFIG (JSON in the environment), the VAULT_* and
 BAO_* variables, flags.
 
 SIGTERM and SIGINT stop it after what is under way; a second one at once.
-SIGHUP takes over the log level and the certificates towards the server.";
+SIGHUP takes over the log level and the certificates.";
 
 pub(crate) const CHECK: &str = "\
 usage: keyside-agent check -config=PATH [FLAGS]

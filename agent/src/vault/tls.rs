@@ -4,7 +4,6 @@
 //! would widen trust beyond what was asked for.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,42 +11,15 @@ use keyside_config::model::vault::{Address, Vault};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use rustls_pki_types::pem::{self, PemObject};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use provider::provider;
-
-mod provider;
+use crate::tls::provider::provider;
+use crate::tls::{self as files, Fingerprint};
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("read {path}")]
-    Read {
-        path: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
-    #[error("{place} is no PEM text that can be used here")]
-    Pem {
-        place: String,
-        #[source]
-        source: pem::Error,
-    },
-    #[error("{place} holds no certificate")]
-    NoCertificate { place: String },
-    #[error("a certificate of {place} cannot be trusted")]
-    Certificate {
-        place: String,
-        #[source]
-        source: rustls::Error,
-    },
-    #[error("certificate {certificate} and key {key} do not go together")]
-    Identity {
-        certificate: PathBuf,
-        key: PathBuf,
-        #[source]
-        source: rustls::Error,
-    },
+    #[error(transparent)]
+    Files(files::Error),
     #[error(
         "the system offers no trusted certificates, and neither `ca_cert` nor `ca_path` names any"
     )]
@@ -86,57 +58,42 @@ pub(super) fn config(vault: &Vault) -> Result<ClientConfig, Error> {
     let Some(identity) = &vault.client_certificate else {
         return Ok(builder.with_no_client_auth());
     };
-    let chain = certificates(
-        &identity.certificate.display().to_string(),
-        &read(&identity.certificate)?,
-    )?;
-    let key =
-        PrivateKeyDer::from_pem_slice(&read(&identity.key)?).map_err(|source| Error::Pem {
-            place: identity.key.display().to_string(),
-            source,
-        })?;
-    builder
-        .with_client_auth_cert(chain, key)
-        .map_err(|source| Error::Identity {
+    let (chain, key) =
+        files::identity(&identity.certificate, &identity.key).map_err(Error::Files)?;
+    builder.with_client_auth_cert(chain, key).map_err(|source| {
+        Error::Files(files::Error::Identity {
             certificate: identity.certificate.clone(),
             key: identity.key.clone(),
             source,
         })
+    })
 }
 
-/// What the file system says of the files that [`config`] reads: when one of them changes, so does this.
-pub(crate) fn fingerprint(vault: &Vault) -> Vec<(PathBuf, Option<[i64; 3]>)> {
+/// Of the files that [`config`] reads.
+pub(crate) fn fingerprint(vault: &Vault) -> Fingerprint {
     let Address::Tcp { tls: true, .. } = vault.address else {
-        return Vec::new();
+        return Fingerprint::new();
     };
     let pair = vault.client_certificate.iter();
     let pair = pair.flat_map(|pair| [&pair.certificate, &pair.key]);
     let mut paths: Vec<_> = vault.ca_cert.iter().chain(pair).cloned().collect();
     if let Some(folder) = &vault.ca_path {
-        paths.extend(files(folder).unwrap_or_default());
+        paths.extend(files_of(folder).unwrap_or_default());
     }
-    let told = |path: &PathBuf| {
-        let of = fs::metadata(path).ok()?;
-        Some([of.mtime(), of.mtime_nsec(), of.ino().cast_signed()])
-    };
-    let told = paths.into_iter().map(|path| {
-        let told = told(&path);
-        (path, told)
-    });
-    told.collect()
+    files::fingerprint(paths)
 }
 
 fn roots(vault: &Vault) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
     if let Some(text) = &vault.ca_pem {
-        trust(&mut roots, "ca_pem", text.as_bytes())?;
+        files::trust(&mut roots, "ca_pem", text.as_bytes()).map_err(Error::Files)?;
     }
     if let Some(path) = &vault.ca_cert {
-        trust(&mut roots, &path.display().to_string(), &read(path)?)?;
+        files::trust_file(&mut roots, path).map_err(Error::Files)?;
     }
     if let Some(folder) = &vault.ca_path {
-        for path in files(folder)? {
-            trust(&mut roots, &path.display().to_string(), &read(&path)?)?;
+        for path in files_of(folder)? {
+            files::trust_file(&mut roots, &path).map_err(Error::Files)?;
         }
     }
     if vault.ca_pem.is_none() && vault.ca_cert.is_none() && vault.ca_path.is_none() {
@@ -149,39 +106,14 @@ fn roots(vault: &Vault) -> Result<RootCertStore, Error> {
     Ok(roots)
 }
 
-fn trust(roots: &mut RootCertStore, place: &str, text: &[u8]) -> Result<(), Error> {
-    for certificate in certificates(place, text)? {
-        roots
-            .add(certificate)
-            .map_err(|source| Error::Certificate {
-                place: place.to_owned(),
-                source,
-            })?;
-    }
-    Ok(())
-}
-
-fn certificates(place: &str, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let found = CertificateDer::pem_slice_iter(text)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|source| Error::Pem {
-            place: place.to_owned(),
-            source,
-        })?;
-    if found.is_empty() {
-        return Err(Error::NoCertificate {
-            place: place.to_owned(),
-        });
-    }
-    Ok(found)
-}
-
 /// The files of a folder, by name. A mounted `ConfigMap` holds links and a hidden folder: both are handled by asking
 /// what the name leads to.
-fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let unreadable = |source| Error::Read {
-        path: folder.to_owned(),
-        source,
+fn files_of(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let unreadable = |source| {
+        Error::Files(files::Error::Read {
+            path: folder.to_owned(),
+            source,
+        })
     };
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
@@ -192,13 +124,6 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     }
     found.sort_unstable();
     Ok(found)
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    fs::read(path).map_err(|source| Error::Read {
-        path: path.to_owned(),
-        source,
-    })
 }
 
 /// `tls_skip_verify`: any certificate will do, though the handshake must still be signed by its key.

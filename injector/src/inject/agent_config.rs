@@ -134,6 +134,8 @@ fn listeners(
         .chain(socket)
         .map(|bind| Listener {
             bind,
+            plain: true,
+            tls: None,
             role: Role::Default,
             require_request_header: proxy.require_header,
             allowed_hosts: Vec::new(),

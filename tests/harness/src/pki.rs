@@ -106,14 +106,23 @@ impl Pki {
 
 impl Leaf {
     pub(crate) fn server_config(&self) -> anyhow::Result<Arc<rustls::ServerConfig>> {
-        let chain = CertificateDer::pem_slice_iter(self.certificate.as_bytes())
-            .collect::<Result<Vec<_>, _>>()?;
-        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes())?;
+        let (chain, key) = self.identity()?;
         let config = rustls::ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(chain, key)?;
         Ok(Arc::new(config))
+    }
+
+    pub(crate) fn client_config(&self, ca: &str) -> anyhow::Result<Arc<rustls::ClientConfig>> {
+        let (chain, key) = self.identity()?;
+        Ok(Arc::new(trusting(ca)?.with_client_auth_cert(chain, key)?))
+    }
+
+    fn identity(&self) -> anyhow::Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
+        let chain = CertificateDer::pem_slice_iter(self.certificate.as_bytes());
+        let chain = chain.collect::<Result<Vec<_>, _>>()?;
+        Ok((chain, PrivateKeyDer::from_pem_slice(self.key.as_bytes())?))
     }
 }
 
@@ -125,17 +134,25 @@ fn leaf(name: &str, usage: rcgen::ExtendedKeyUsagePurpose) -> anyhow::Result<Cer
     Ok(params)
 }
 
-pub(crate) fn client_config(ca: &str) -> anyhow::Result<Arc<rustls::ClientConfig>> {
+/// A client that trusts this CA and has no certificate.
+///
+/// # Errors
+/// When the CA cannot be read.
+pub fn client_config(ca: &str) -> anyhow::Result<Arc<rustls::ClientConfig>> {
+    Ok(Arc::new(trusting(ca)?.with_no_client_auth()))
+}
+
+fn trusting(
+    ca: &str,
+) -> anyhow::Result<rustls::ConfigBuilder<rustls::ClientConfig, rustls::client::WantsClientCert>> {
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
         roots.add(certificate.context("read the CA")?)?;
     }
     anyhow::ensure!(!roots.is_empty(), "no certificate in the CA");
-    let config = rustls::ClientConfig::builder_with_provider(provider())
+    Ok(rustls::ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
+        .with_root_certificates(roots))
 }
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {

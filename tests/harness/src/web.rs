@@ -82,6 +82,17 @@ impl Client {
         }
     }
 
+    /// The same client, which presents this certificate to a server that asks for one.
+    ///
+    /// # Errors
+    /// When certificate and key do not go together.
+    pub fn presenting(mut self, ca: &str, leaf: &pki::Leaf) -> anyhow::Result<Self> {
+        if let Target::Tcp { tls, .. } = &mut self.target {
+            *tls = Some(leaf.client_config(ca)?);
+        }
+        Ok(self)
+    }
+
     /// The same client, for a server that is reached at one address and has its certificate for another name.
     #[must_use]
     pub fn with_server_name(mut self, server: &str) -> Self {

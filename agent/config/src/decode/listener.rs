@@ -10,6 +10,8 @@ use crate::peer::Kind;
 use crate::report::{Found, Report};
 use crate::scalar::{self, Read};
 
+mod tls;
+
 pub(crate) const TYPES: &[&str] = &["tcp", "unix"];
 
 /// How many connections a listener has open at once unless it says otherwise.
@@ -50,6 +52,8 @@ fn listener(report: &mut Report, body: Body<'_>, draft: &mut Draft) -> Option<Li
             return None;
         }
     };
+    let by_name = kind.text.eq_ignore_ascii_case("tcp");
+    let (plain, tls) = tls::tls(report, &mut block, by_name);
     let role = block.value(report, "role", role);
     let header = block.flag(report, "require_request_header");
     let hosts = block.value(report, "allowed_hosts", allowed_hosts);
@@ -63,6 +67,8 @@ fn listener(report: &mut Report, body: Body<'_>, draft: &mut Draft) -> Option<Li
     draft.bound.push(bound);
     Some(Listener {
         bind,
+        plain,
+        tls,
         role: role.map(|found| found.value).unwrap_or_default(),
         require_request_header: header.unwrap_or_default(),
         allowed_hosts: hosts.map(|found| found.value).unwrap_or_default(),
@@ -72,15 +78,6 @@ fn listener(report: &mut Report, body: Body<'_>, draft: &mut Draft) -> Option<Li
 }
 
 fn tcp(report: &mut Report, block: &mut Block<'_>) -> Option<(Bind, Bound)> {
-    let plain = block.value(report, "tls_disable", scalar::flag);
-    let what = "must be true: listeners have no TLS in this version; write `tls_disable = true`";
-    match &plain {
-        Some(found) if !found.value => report.wrong_at(&found.origin, what),
-        None if !block.wrote("tls_disable") => {
-            report.wrong(block.at(), block.path_of("tls_disable"), what);
-        }
-        _ => {}
-    }
     let is_written = block.wrote("address");
     let found = block.value(report, "address", |node| {
         scalar::host_port(&scalar::text(node)?)
@@ -109,14 +106,6 @@ fn local() -> HostPort {
 }
 
 fn unix(report: &mut Report, block: &mut Block<'_>) -> Option<(Bind, Bound)> {
-    if let Some(found) = block.value(report, "tls_disable", scalar::flag)
-        && !found.value
-    {
-        report.wrong_at(
-            &found.origin,
-            "must be true, or left out: listeners have no TLS in this version",
-        );
-    }
     let path = block.required(report, "address").map(Found::into_path);
     let mode = block.value(report, "socket_mode", socket_mode);
     let user = block.value(report, "socket_user", scalar::name_or_id);

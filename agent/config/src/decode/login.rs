@@ -113,7 +113,8 @@ fn token_file(report: &mut Report, config: &mut Block<'_>) -> Option<Login> {
 fn cert(report: &mut Report, config: &mut Block<'_>) -> Login {
     let mut path = |key| config.text(report, key).map(Found::into_path);
     let (ca_cert, certificate, key) = (path("ca_cert"), path("client_cert"), path("client_key"));
-    vault::check_pair(report, certificate.as_ref(), key.as_ref());
+    let pair = [certificate.as_ref(), key.as_ref()];
+    vault::check_pair(report, pair, ["client_cert", "client_key"]);
     let pair = certificate.zip(key);
     Login::Cert {
         name: config.text(report, "name").map(|found| found.value),

@@ -39,11 +39,8 @@ pub(super) fn vault(report: &mut Report, top: &mut Block<'_>, settings: &Setting
     draft.idle_connections = top.value(report, "disable_idle_connections", uses);
     from_environment(report, settings, &mut draft);
     from_flags(report, settings, &mut draft);
-    check_pair(
-        report,
-        draft.client_cert.as_ref(),
-        draft.client_key.as_ref(),
-    );
+    let pair = [&draft.client_cert, &draft.client_key].map(Option::as_ref);
+    check_pair(report, pair, ["client_cert", "client_key"]);
     draft
 }
 
@@ -141,16 +138,16 @@ fn from_flags(report: &mut Report, settings: &Settings<'_>, draft: &mut Draft) {
     setting::flag(report, &mut draft.tls_skip_verify, "-tls-skip-verify", skip_verify, scalar::flag_text);
 }
 
+/// A certificate and its key, and what each is called: both or neither.
 pub(super) fn check_pair(
     report: &mut Report,
-    certificate: Option<&Found<PathBuf>>,
-    key: Option<&Found<PathBuf>>,
+    pair: [Option<&Found<PathBuf>>; 2],
+    names: [&str; 2],
 ) {
-    match (certificate, key) {
-        (Some(certificate), None) => {
-            lacks(report, &certificate.origin, "client_key");
-        }
-        (None, Some(key)) => lacks(report, &key.origin, "client_cert"),
+    let [certificate, key] = names;
+    match pair {
+        [Some(found), None] => lacks(report, &found.origin, key),
+        [None, Some(found)] => lacks(report, &found.origin, certificate),
         _ => {}
     }
 }

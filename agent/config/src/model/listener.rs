@@ -10,6 +10,10 @@ use super::Mode;
 pub struct Listener {
     /// The block's type and `address`.
     pub bind: Bind,
+    /// `tls_disable`: plain HTTP. A Unix socket without a certificate needs no such word.
+    pub plain: bool,
+    /// What was written of TLS; without effect where `plain` says so.
+    pub tls: Option<Tls>,
     /// `role`.
     pub role: Role,
     /// `require_request_header`: refuse requests without `X-Vault-Request: true`.
@@ -22,10 +26,44 @@ pub struct Listener {
     pub max_connections: usize,
 }
 
+impl Listener {
+    /// The TLS that it speaks.
+    #[must_use]
+    pub fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref().filter(|_| !self.plain)
+    }
+}
+
+/// The TLS of a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// `tls_cert_file`: a PEM file of the certificate and what links it to its root.
+    pub certificate: PathBuf,
+    /// `tls_key_file`: a PEM file of its private key.
+    pub key: PathBuf,
+    /// `tls_min_version`.
+    pub min_version: Option<TlsVersion>,
+    /// `tls_max_version`.
+    pub max_version: Option<TlsVersion>,
+    /// `tls_require_and_verify_client_cert`: whoever connects needs a certificate of `client_ca`.
+    pub require_client_certificate: bool,
+    /// `tls_client_ca_file`: a PEM file.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// A version of TLS. There are none before these that could be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    /// `tls12`
+    Tls12,
+    /// `tls13`
+    Tls13,
+}
+
 /// Where a listener listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Bind {
-    /// `listener "tcp"`: plain HTTP.
+    /// `listener "tcp"`.
     Tcp(HostPort),
     /// `listener "unix"`.
     Unix {

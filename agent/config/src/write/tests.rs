@@ -13,7 +13,7 @@ use crate::model::auto_auth::{
     Aad, AutoAuth, Azure, Encryption, FileSink, Gcp, GcpType, GoogleKey, Login, Method, Password,
     Sink, SocketSink,
 };
-use crate::model::listener::{Bind, HostPort, Listener, Role};
+use crate::model::listener::{Bind, HostPort, Listener, Role, Tls, TlsVersion};
 use crate::model::vault::{Address, ClientCertificate, SingleUse, Vault};
 use crate::model::{
     Admin, AttachToken, Cache, Config, Limits, LogFormat, LogLevel, MAX_DURATION, Mode, Resume,
@@ -253,6 +253,23 @@ fn bind(index: u16) -> impl Strategy<Value = Bind> {
 }
 
 prop_compose! {
+    fn tls()(
+        certificate in path("certificate"),
+        key in path("key"),
+        min_version in of(Just(TlsVersion::Tls12)),
+        max_version in of(tls_version()),
+        client_ca in of(path("client-ca")),
+    ) -> Tls {
+        let require_client_certificate = client_ca.is_some();
+        Tls { certificate, key, min_version, max_version, require_client_certificate, client_ca }
+    }
+}
+
+fn tls_version() -> impl Strategy<Value = TlsVersion> {
+    prop_oneof![Just(TlsVersion::Tls12), Just(TlsVersion::Tls13)]
+}
+
+prop_compose! {
     fn listener(index: u16)(
         bind in bind(index),
         metrics_only: bool,
@@ -260,9 +277,12 @@ prop_compose! {
         allowed_hosts in prop::collection::vec(text(), 0..3),
         allow_forwarded: bool,
         max_connections in 1..=1_usize << 20,
+        tls_disable: bool,
+        tls in of(tls()),
     ) -> Listener {
         let role = if metrics_only { Role::MetricsOnly } else { Role::Default };
-        Listener { bind, role, require_request_header, allowed_hosts, allow_forwarded, max_connections }
+        let plain = tls_disable || tls.is_none();
+        Listener { bind, plain, tls, role, require_request_header, allowed_hosts, allow_forwarded, max_connections }
     }
 }
 
@@ -387,6 +407,8 @@ fn the_text_is_what_a_pod_shows() {
                 host: "::1".to_owned(),
                 port: 8300,
             }),
+            plain: true,
+            tls: None,
             role: Role::Default,
             require_request_header: false,
             allowed_hosts: Vec::new(),

@@ -83,14 +83,13 @@ fn shake_hands(vault: &Vault, server: ServerConfig, name: &str) -> Result<usize,
 fn server(pki: &Pki, demanding: bool) -> ServerConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let leaf = pki.server("vault", &["vault.example"]).unwrap();
-    let chain = certificates("leaf", leaf.certificate.as_bytes()).unwrap();
-    let key = PrivateKeyDer::from_pem_slice(leaf.key.as_bytes()).unwrap();
+    let (chain, key) = files::identity(&leaf.certificate_path, &leaf.key_path).unwrap();
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .unwrap();
     let builder = if demanding {
         let mut roots = RootCertStore::empty();
-        trust(&mut roots, "the CA", pki.ca().as_bytes()).unwrap();
+        files::trust(&mut roots, "the CA", pki.ca().as_bytes()).unwrap();
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
         builder.with_client_cert_verifier(verifier.build().unwrap())
     } else {

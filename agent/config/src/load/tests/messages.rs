@@ -17,6 +17,8 @@ enum In {
     Vault,
     Tcp,
     Unix,
+    /// A listener with a certificate.
+    Tls,
     AutoAuth,
     Method,
     Sink,
@@ -25,7 +27,10 @@ enum In {
     Admin,
 }
 
-use In::{Admin, AutoAuth, Cache, FileSink, Method, Sink, Tcp, Top, Unix, Vault, Whole};
+use In::{Admin, AutoAuth, Cache, FileSink, Method, Sink, Tcp, Tls, Top, Unix, Vault, Whole};
+
+const NO_CERTIFICATE: &str = "is not true, so that TLS needs `tls_cert_file` and `tls_key_file`; for plain HTTP write \
+                              `tls_disable = true`";
 
 const LISTENER: &str = r#"listener "tcp" { address = "127.0.0.1:8100" tls_disable = true }"#;
 const KUBERNETES: &str = r#"method "kubernetes" { config { role = "web" } }"#;
@@ -45,6 +50,9 @@ fn framed(place: In, text: &str) -> String {
         Vault => format!("{LISTENER} vault {{ {text} }}"),
         Tcp => format!(
             r#"listener "tcp" {{ tls_disable = true {text} }} vault {{ address = "http://v" }}"#
+        ),
+        Tls => format!(
+            r#"listener "unix" {{ address = "/s" tls_cert_file = "/c" tls_key_file = "/k" {text} }}"#
         ),
         Unix => format!(r#"listener "unix" {{ address = "/s" {text} }}"#),
         AutoAuth => format!("auto_auth {{ {text} }}"),
@@ -158,10 +166,19 @@ const MISTAKES: &[(In, &str, Said)] = &[
     (Tcp, "role = \"x\"", &[("role", "`x` is not a role; write default or metrics_only")]),
     (Vault, "redirect_hosts = [\"*\"]", &[("redirect_hosts", "`*` is no host; write `name`, `name:port`, or `*.domain` for all names below a domain")]),
     (Tcp, "allowed_hosts = [\"\"]", &[("allowed_hosts", "must not hold an empty name")]),
-    (Unix, "tls_disable = false",
-        &[("tls_disable", "must be true, or left out: listeners have no TLS in this version")]),
-    (Whole, "listener \"tcp\" { address = \"a:1\" }",
-        &[("tls_disable", "must be true: listeners have no TLS in this version; write `tls_disable = true`")]),
+    (Unix, "tls_disable = false", &[("tls_disable", NO_CERTIFICATE)]),
+    (Whole, "listener \"tcp\" { address = \"a:1\" }", &[("tls_disable", NO_CERTIFICATE)]),
+    (Tls, "tls_min_version = \"tls11\"", &[("tls_min_version", "`tls11` is not supported; write tls12 or tls13")]),
+    (Tls, "tls_min_version = \"tls13\" tls_max_version = \"tls12\"",
+        &[("tls_min_version", "is later than `tls_max_version`")]),
+    (Tls, "tls_require_and_verify_client_cert = true",
+        &[("tls_require_and_verify_client_cert",
+            "needs `tls_client_ca_file`: it says whose certificates are good, and the system's roots are not meant")]),
+    (Tls, "tls_client_ca_file = \"/ca\"",
+        &[("tls_client_ca_file",
+            "is of no use without `tls_require_and_verify_client_cert = true`: nobody is asked for a certificate")]),
+    (Tcp, "tls_cert_file = \"/c\"",
+        &[("tls_cert_file", "is of no use without `tls_key_file`; write both or neither")]),
     (Whole, "listener {}", &[("type", "is missing; write \"tcp\" or \"unix\"")]),
     (Whole, "listener \"udp\" {}", &[("type", "`udp` is not known; write tcp or unix")]),
     // Methods. Their parameters are beside their decoders.
@@ -253,6 +270,12 @@ const NOTES: &[(In, &str, &str, &str)] = &[
         "log_file",
         "has no effect: the log goes to standard error alone, where whoever runs the agent collects it",
     ),
+    (
+        Tls,
+        "tls_disable = true",
+        "listener.tls_cert_file",
+        "has no effect: `tls_disable` is true",
+    ),
 ];
 
 /// The environment, which has its own readers.
@@ -329,6 +352,7 @@ const SOURCES: &[&str] = &[
     include_str!("../../decode/auto_auth.rs"),
     include_str!("../../decode/kind.rs"),
     include_str!("../../decode/listener.rs"),
+    include_str!("../../decode/listener/tls.rs"),
     include_str!("../../decode/own.rs"),
     include_str!("../../decode/sink.rs"),
     include_str!("../../decode/vault.rs"),

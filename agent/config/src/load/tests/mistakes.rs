@@ -34,7 +34,7 @@ fn twelve_mistakes_in_one_hcl_file_are_twelve_lines() {
             "a.hcl:8:23: auto_auth.method.config.role: must not be empty",
             "a.hcl:10:47: auto_auth.sink.config.mode: must be a file mode up to 0777 in octal, as in \"0640\"",
             "a.hcl:12:28: listener.address: has no port; write it as in \"127.0.0.1:8200\"",
-            "a.hcl:13:1: listener.tls_disable: must be true: listeners have no TLS in this version; write `tls_disable = true`",
+            "a.hcl:13:1: listener.tls_disable: is not true, so that TLS needs `tls_cert_file` and `tls_key_file`; for plain HTTP write `tls_disable = true`",
             "a.hcl:14:1: template: is Vault Agent's and OpenBao's; this version of keyside-agent does not support it",
             "a.hcl:15:13: log_level: `loud` is not a level; write trace, debug, info, warn or error",
             "a.hcl:16:23: cache.max_entries: must be a whole number from 1 to 4294967295",

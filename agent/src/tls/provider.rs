@@ -1,4 +1,4 @@
-//! The cryptography that TLS to Vault may use: TLS 1.2 and 1.3, AES-GCM, X25519, P-256 and P-384, and certificates with
+//! The cryptography that TLS to Vault and on listeners may use: TLS 1.2 and 1.3, AES-GCM, X25519, P-256 and P-384, and certificates with
 //! any key and signature that public and private CAs issue.
 //!
 //! Naming the parts one by one keeps the others out of the binary. A server of TLS 1.3 must have AES-GCM, and one of
@@ -17,7 +17,7 @@ use rustls_pki_types::PrivateKeyDer;
 use webpki::ring as by;
 use zeroize::Zeroizing;
 
-pub(super) fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider {
         cipher_suites: vec![
             cipher_suite::TLS13_AES_256_GCM_SHA384,
