@@ -10,7 +10,9 @@
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::io;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -23,12 +25,14 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf, ReadHalf, WriteHalf, split};
 use tokio::sync::watch;
 use tokio::time::{Sleep, timeout};
 
 use crate::vault::Body;
+
+mod head;
 
 /// Between two parts of a request's body.
 const BODY_SILENCE: Duration = Duration::from_secs(30);
@@ -46,20 +50,34 @@ pub(crate) type Service = Box<dyn Fn(Request<Body>) -> Answering + Send + Sync>;
 
 pub(crate) type Answering = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
+/// Resolves when the connection has to end, though others go on, and says how.
+pub(crate) type Leaving = Pin<Box<dyn Future<Output = Leave> + Send>>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leave {
+    /// After the request under way.
+    Gently,
+    /// There is no request under way, though part of a head may have arrived.
+    AtOnce,
+}
+
 pub(crate) struct Limits {
-    /// For a request's head to arrive, and, as hyper counts it, for the next request on a kept connection.
+    /// For the next request to begin.
+    pub(crate) idle_time: Duration,
+    /// For a request's head, from its first byte on.
     pub(crate) head_time: Duration,
     /// For a head, and for what of a body is read ahead. hyper takes no less than 8 KiB.
     pub(crate) buffer: usize,
     pub(crate) headers: usize,
 }
 
-/// Serves one connection to its end; `ending` lets it finish the request under way.
+/// Serves one connection to its end; `ending` and `leaving` let it finish the request under way.
 pub(crate) fn serve(
     stream: Box<dyn Stream>,
     service: Service,
     limits: &Limits,
     ending: &Ending,
+    leaving: Leaving,
 ) -> impl Future<Output = ()> + Send + use<> {
     let service = Arc::new(service);
     let tunnel = Tunnel::default();
@@ -80,12 +98,13 @@ pub(crate) fn serve(
             Ok::<_, Infallible>(response)
         }
     });
+    let reads = Arc::new(AtomicUsize::new(0));
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_time)
+        .timer(head::Timer::new(Arc::clone(&reads), limits.head_time))
+        .header_read_timeout(limits.idle_time)
         .max_buf_size(limits.buffer)
         .max_headers(limits.headers)
-        .serve_connection(TokioIo::new(stream), answers)
+        .serve_connection(TokioIo::new(Counted { stream, reads }), answers)
         .with_upgrades();
     let mut ending = ending.0.subscribe();
     async move {
@@ -98,6 +117,13 @@ pub(crate) fn serve(
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
+            leave = leaving => {
+                if leave == Leave::AtOnce {
+                    return;
+                }
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
         };
         drop(ending);
         if let Err(error) = ended {
@@ -106,6 +132,56 @@ pub(crate) fn serve(
         tunnel.run().await;
         // What it holds is held by a tunnel, too.
         drop(service);
+    }
+}
+
+/// A stream that tells how often something has arrived.
+struct Counted {
+    stream: Box<dyn Stream>,
+    reads: Arc<AtomicUsize>,
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if read.is_ready() {
+            self.reads.fetch_add(1, Ordering::Relaxed);
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
     }
 }
 

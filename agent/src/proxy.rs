@@ -40,6 +40,7 @@ mod control;
 mod forward;
 pub(crate) mod guard;
 pub(crate) mod metrics;
+mod places;
 pub(crate) mod respond;
 mod secret;
 pub(crate) mod server;

@@ -22,6 +22,7 @@ use crate::socket::Socket;
 /// More than a kubelet, a Prometheus and a person need; the next one waits in the kernel's queue.
 const CONNECTIONS: usize = 16;
 const LIMITS: Limits = Limits {
+    idle_time: Duration::from_secs(5),
     head_time: Duration::from_secs(5),
     buffer: 8 << 10,
     headers: 64,
@@ -115,7 +116,10 @@ impl Server {
                 Some(_ended) = connections.join_next() => {}
                 accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
                     Ok((stream, surface)) => {
-                        connections.spawn(connection::serve(stream, service(surface, &handler), &LIMITS, &ending));
+                        let service = service(surface, &handler);
+                        // There are few places, and nobody is asked to leave one.
+                        let leaving = Box::pin(std::future::pending());
+                        connections.spawn(connection::serve(stream, service, &LIMITS, &ending, leaving));
                     }
                     Err(error) => {
                         tracing::warn!(event = "accept_failed", %error, "the admin endpoint accepts again shortly");

@@ -2,18 +2,17 @@
 //!
 //! Invariant: an accept error pauses the loop and never ends it; a connection's panic ends that connection alone.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
 use keyside_config::model::listener::{Listener, Role};
 use keyside_lifecycle::shutdown::Shutdown;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use super::Proxy;
 use super::guard::Guard;
+use super::places::{Place, Places};
 use super::socket::{self, Socket};
 use super::tls::Acceptor;
 use crate::connection::{self, Answering, Ending, Limits, Service, Stream};
@@ -21,12 +20,16 @@ use crate::vault::Body;
 
 const LIMITS: Limits = Limits {
     // Longer than clients keep idle connections, so that they close first and never write into one that is going away.
-    head_time: Duration::from_mins(2),
+    idle_time: Duration::from_mins(2),
+    head_time: Duration::from_secs(10),
     buffer: 64 << 10,
     headers: 128,
 };
 /// After an accept error, mostly "too many open files": trying again at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long those who were asked to make room may take before the next one is asked.
+const ROOM_PAUSE: Duration = Duration::from_millis(50);
 
 /// One configured listener, with all the sockets that its address stands for.
 pub(crate) struct Server {
@@ -80,7 +83,7 @@ impl Server {
     /// Serves until `shutdown` is requested, then closes the sockets and finishes the requests under way. Whoever
     /// runs this sets the deadline for that, by dropping it.
     pub(crate) async fn run(self, shutdown: Shutdown) {
-        let connections = Arc::new(Semaphore::new(self.listener.max_connections));
+        let places = Places::new(self.listener.max_connections);
         let mut loops = JoinSet::new();
         for socket in self.sockets {
             let accepting = Accepting {
@@ -88,7 +91,7 @@ impl Server {
                 role: self.listener.role,
                 acceptor: self.acceptor.clone(),
                 proxy: Arc::clone(&self.proxy),
-                free: Arc::clone(&connections),
+                places: Arc::clone(&places),
                 socket,
             };
             loops.spawn(accepting.run(shutdown.clone()));
@@ -104,61 +107,72 @@ struct Accepting {
     role: Role,
     acceptor: Option<Acceptor>,
     proxy: Arc<Proxy>,
-    /// Connections that may still be opened, on all sockets of the listener.
-    free: Arc<Semaphore>,
+    /// Of connections on all sockets of the listener.
+    places: Arc<Places>,
 }
 
 impl Accepting {
     async fn run(self, shutdown: Shutdown) {
         let ending = Ending::new();
         let mut connections = JoinSet::new();
+        let mut waiting: Option<Box<dyn Stream>> = None;
         let requested = shutdown.requested();
         tokio::pin!(requested);
         loop {
-            // Cancel-safe all: a watch, a set of tasks, and a connection that stays in the kernel's queue.
+            if let Some(stream) = waiting.take() {
+                match self.places.take() {
+                    Some(place) => drop(connections.spawn(self.serve(stream, place, &ending))),
+                    None => waiting = Some(stream),
+                }
+            }
+            // Cancel-safe all: a watch, a set of tasks, a connection that stays in the kernel's queue, a notice and a
+            // clock.
             tokio::select! {
                 biased;
                 () = &mut requested => break,
                 Some(ended) = connections.join_next() => report(ended),
-                accepted = self.accept() => match accepted {
-                    Ok((stream, place)) => {
-                        let service = self.service(place);
-                        connections.spawn(connection::serve(stream, service, &LIMITS, &ending));
-                    }
+                accepted = self.socket.accept(), if waiting.is_none() => match accepted {
+                    Ok(stream) => waiting = Some(stream),
                     Err(error) => {
                         tracing::warn!(event = "accept_failed", %error, "the listener accepts again shortly");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },
+                () = self.room(), if waiting.is_some() => {}
             }
         }
-        drop(self.socket);
+        drop((self.socket, waiting));
         ending.run().await;
     }
 
-    /// The next connection, once there is a place for it.
-    async fn accept(&self) -> io::Result<(Box<dyn Stream>, OwnedSemaphorePermit)> {
-        let place = Arc::clone(&self.free)
-            .acquire_owned()
-            .await
-            .map_err(io::Error::other)?;
-        let stream = self.socket.accept().await?;
+    /// Resolves when it may be worth while to ask for a place again.
+    async fn room(&self) {
+        tokio::select! {
+            () = self.places.changed() => {}
+            () = tokio::time::sleep(ROOM_PAUSE) => {}
+        }
+    }
+
+    fn serve(
+        &self,
+        stream: Box<dyn Stream>,
+        place: Place,
+        ending: &Ending,
+    ) -> impl Future<Output = ()> + Send + use<> {
         let stream = match &self.acceptor {
             Some(acceptor) => acceptor.accept(stream),
             None => stream,
         };
-        Ok((stream, place))
-    }
-
-    fn service(&self, place: OwnedSemaphorePermit) -> Service {
+        let leaving = Box::pin(place.asked_to_go());
         let connected = Connected {
             proxy: Arc::clone(&self.proxy),
             guard: Arc::clone(&self.guard),
             role: self.role,
             _open: Open::new(&self.proxy),
-            _place: place,
+            place,
         };
-        Box::new(move |request| connected.answer(request))
+        let service: Service = Box::new(move |request| connected.answer(request));
+        connection::serve(stream, service, &LIMITS, ending, leaving)
     }
 }
 
@@ -168,13 +182,18 @@ struct Connected {
     guard: Arc<Guard>,
     role: Role,
     _open: Open,
-    _place: OwnedSemaphorePermit,
+    place: Place,
 }
 
 impl Connected {
     fn answer(&self, request: Request<Body>) -> Answering {
         let (proxy, guard, role) = (Arc::clone(&self.proxy), Arc::clone(&self.guard), self.role);
-        Box::pin(async move { proxy.handle(&guard, role, request).await })
+        let busy = self.place.busy();
+        Box::pin(async move {
+            let response = proxy.handle(&guard, role, request).await;
+            drop(busy);
+            response
+        })
     }
 }
 

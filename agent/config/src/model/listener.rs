@@ -22,7 +22,7 @@ pub struct Listener {
     pub allowed_hosts: Vec<String>,
     /// `allow_forwarded`: accept requests with `Forwarded`, `X-Forwarded-For`, `Origin` or a foreign `Sec-Fetch-Site`.
     pub allow_forwarded: bool,
-    /// `max_connections`, open at once; further ones wait in the kernel's queue.
+    /// `max_connections`, open at once; for the next one, who has been idle longest makes room.
     pub max_connections: usize,
 }
 

@@ -43,5 +43,5 @@ pub(super) const ROWS: &[Row] = &[
     row(Listener, "allow_forwarded", Flag, "true",
         "accept `Forwarded`, `X-Forwarded-For`, `Origin` and a foreign `Sec-Fetch-Site`").keyside(),
     row(Listener, "max_connections", Count(1, 1 << 20), "16",
-        "open at once; further ones wait in the kernel's queue").keyside(),
+        "open at once; for the next one, who has been idle longest makes room").keyside(),
 ];
