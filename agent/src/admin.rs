@@ -6,6 +6,7 @@
 //! Invariant: nothing here waits for Vault. A probe tells what is known, at once.
 
 pub(crate) mod client;
+pub(crate) mod control;
 pub(crate) mod handler;
 pub(crate) mod process;
 pub(crate) mod server;

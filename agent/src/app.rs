@@ -132,8 +132,16 @@ impl App {
         }
         let tokens = auto_auth.as_ref().map(|parts| parts.tokens.clone());
         let checks = auto_auth.as_ref().map(|parts| parts.checks.clone());
-        let proxy =
-            proxy::Parts::build(&config, client.clone(), tokens.clone(), checks, &registry).await?;
+        let quit = (trigger.clone(), shutdown.clone());
+        let proxy = proxy::Parts::build(
+            &config,
+            client.clone(),
+            tokens.clone(),
+            checks,
+            &registry,
+            quit,
+        )
+        .await?;
         if let Some(cache) = proxy.cache() {
             cache.restore(left.saved);
         }
@@ -145,8 +153,7 @@ impl App {
             sinks: auto_auth
                 .as_ref()
                 .map_or_else(Vec::new, auto_auth::Parts::sinks),
-            cache: proxy.cache(),
-            registry,
+            control: proxy.control(),
             started,
         });
         let admin = match &config.admin {

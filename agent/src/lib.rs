@@ -11,6 +11,7 @@ use keyside_config::model::{Config, LogFormat, LogLevel};
 use keyside_lifecycle::error;
 use keyside_lifecycle::logging::{self, Level};
 use keyside_lifecycle::tasks::End;
+use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 use tracing::level_filters::LevelFilter;
 
@@ -54,6 +55,7 @@ pub fn main() -> ExitCode {
         Command::Check(place) => check(&place),
         Command::Probe(probe, socket) => ask(&socket, admin::client::get(probe.endpoint())),
         Command::Status(socket) => ask(&socket, admin::client::get("/status")),
+        Command::Quit(socket) => ask(&socket, admin::client::post("/quit", &Value::Null)),
         Command::CacheClear(clear, socket) => cache_clear(clear, &socket),
         Command::Version => say(concat!("keyside-agent ", env!("CARGO_PKG_VERSION"))),
         Command::Help(text) => say(text),

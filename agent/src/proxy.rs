@@ -17,10 +17,9 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use keyside_config::model::AttachToken;
-use keyside_config::model::listener::Role;
-use prometheus::Registry;
 use tokio_util::task::TaskTracker;
 
+use crate::admin::control::Control;
 use crate::auth::check::Checks;
 use crate::cache::body::{self, Read};
 use crate::cache::identity::{Identity, TokenId};
@@ -36,7 +35,7 @@ use crate::vault::client::Client;
 use crate::vault::client::forward::Content;
 
 mod conceal;
-mod control;
+pub(crate) mod control;
 mod forward;
 pub(crate) mod guard;
 pub(crate) mod metrics;
@@ -47,6 +46,7 @@ pub(crate) mod server;
 pub(crate) mod socket;
 pub(crate) mod tls;
 
+use control::Offer;
 use forward::{Caller, NAMESPACE};
 use guard::Guard;
 use metrics::Metrics;
@@ -74,8 +74,9 @@ pub(crate) struct Proxy {
     checks: Option<Checks>,
     attach: AttachToken,
     namespace: Option<HeaderValue>,
+    prepend_namespace: bool,
     cache: Option<Cache>,
-    registry: Registry,
+    control: Control,
     metrics: Metrics,
     revocations: TaskTracker,
 }
@@ -85,6 +86,8 @@ pub(crate) struct Settings {
     pub(crate) attach: AttachToken,
     /// `vault.namespace`: of requests that name none.
     pub(crate) namespace: Option<HeaderValue>,
+    /// Those that name one mean one below it.
+    pub(crate) prepend_namespace: bool,
 }
 
 /// A request on its way, with its headers as Vault gets them.
@@ -116,8 +119,7 @@ impl Proxy {
         tokens: Option<Tokens>,
         checks: Option<Checks>,
         settings: &Settings,
-        cache: Option<Cache>,
-        registry: Registry,
+        control: Control,
         metrics: Metrics,
     ) -> Self {
         Self {
@@ -126,8 +128,9 @@ impl Proxy {
             checks,
             attach: settings.attach,
             namespace: settings.namespace.clone(),
-            cache,
-            registry,
+            prepend_namespace: settings.prepend_namespace,
+            cache: control.cache.clone(),
+            control,
             metrics,
             revocations: TaskTracker::new(),
         }
@@ -137,11 +140,11 @@ impl Proxy {
     pub(crate) async fn handle(
         &self,
         guard: &Guard,
-        role: Role,
+        offer: Offer,
         request: Request<Body>,
     ) -> Response<Body> {
         let (head, body) = request.into_parts();
-        let response = match self.route(guard, role, head, body).await {
+        let response = match self.route(guard, offer, head, body).await {
             Ok(response) => response,
             Err(error) => {
                 if error.is_upstream() {
@@ -158,13 +161,13 @@ impl Proxy {
     async fn route(
         &self,
         guard: &Guard,
-        role: Role,
+        offer: Offer,
         head: Parts,
         body: Body,
     ) -> Result<Response<Body>, Error> {
         guard.check(&head)?;
         let path = head.uri.path().to_owned();
-        if !control::serves(role, &path) {
+        if !offer.serves(&path) {
             return Err(Error::NotFound);
         }
         match path.strip_prefix(path::API) {
@@ -194,10 +197,8 @@ impl Proxy {
     /// Gives the request its namespace and its token.
     async fn prepare(&self, mut head: Parts, path: &Path<'_>) -> Result<Passing, Error> {
         forward::next_hop(&mut head.headers);
-        if let Some(namespace) = &self.namespace
-            && !head.headers.contains_key(NAMESPACE)
-        {
-            head.headers.insert(NAMESPACE, namespace.clone());
+        if let Some(namespace) = &self.namespace {
+            forward::enter(&mut head.headers, namespace, self.prepend_namespace);
         }
         let namespace = head
             .headers

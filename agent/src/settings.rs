@@ -32,6 +32,7 @@ pub(crate) enum Command {
     /// Ask the running agent how it is.
     Status(Socket),
     /// Let the running agent forget answers.
+    Quit(Socket),
     CacheClear(Clear, Socket),
     /// Print the version.
     Version,

@@ -5,13 +5,15 @@ use std::net::TcpStream;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use keyside_harness::pki::{self, Pki};
+use keyside_harness::tap::Action;
 use keyside_harness::{poll, web};
 use rustix::process::Signal;
 use rustls::ProtocolVersion;
 use serde_json::{Value, json};
 
+use crate::lone::Lone;
 use crate::world::{Agent, World};
 
 const SELF: &str = "/v1/auth/token/lookup-self";
@@ -256,5 +258,179 @@ fn every_listener_keeps_its_own_options() -> anyhow::Result<()> {
     assert_eq!(marked.get(SELF)?.status(), StatusCode::NOT_FOUND);
     let plain = web::Client::unix(world.path("tls.sock"));
     assert!(plain.get(SELF).is_err(), "TLS on a Unix socket is TLS");
+    Ok(())
+}
+
+/// What the peers' users call, under both names.
+#[test]
+fn metrics_and_cache_clear_answer_under_both_names_and_know_their_formats() -> anyhow::Result<()> {
+    let mut lone = Lone::with(json!({}), |_| Action::ok("{}"))?;
+    let proxy = lone.proxy()?;
+    for prefix in ["/agent/v1", "/proxy/v1"] {
+        for path in ["metrics", "metrics?format=prometheus"] {
+            let metrics = proxy.get(&format!("{prefix}/{path}"))?;
+            assert_eq!(metrics.status(), StatusCode::OK, "{path}");
+            assert!(!metrics.body().is_empty());
+        }
+        let head = web::request(Method::HEAD, &format!("{prefix}/metrics"), None)?;
+        let head = proxy.send(head)?;
+        assert_eq!(head.status(), StatusCode::OK);
+        assert!(head.body().is_empty());
+        let json = proxy.get(&format!("{prefix}/metrics?format=json"))?;
+        assert_eq!(json.status(), StatusCode::BAD_REQUEST);
+        assert!(
+            web::json(&json)?["errors"][0]
+                .to_string()
+                .contains("prometheus")
+        );
+        let posted = proxy.post(&format!("{prefix}/metrics"), &json!({}))?;
+        assert_eq!(posted.status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(posted.headers()["allow"], "GET, HEAD");
+        let cleared = proxy.post(&format!("{prefix}/cache-clear"), &json!({ "type": "all" }))?;
+        assert_eq!(cleared.status(), StatusCode::OK);
+    }
+    assert_eq!(lone.seen().len(), 0);
+    Ok(())
+}
+
+#[test]
+fn quit_ends_the_agent_gently_where_it_is_enabled() -> anyhow::Result<()> {
+    for (block, prefix) in [("agent_api", "/agent/v1"), ("proxy_api", "/proxy/v1")] {
+        let keys = json!({ block: { "enable_quit": true } });
+        let mut lone = Lone::with(keys, |request| {
+            if request.path == "/v1/held" {
+                Action::Hold
+            } else {
+                Action::ok("{}")
+            }
+        })?;
+        let proxy = lone.proxy()?;
+        let quit = format!("{prefix}/quit");
+        for method in [Method::GET, Method::PUT, Method::DELETE] {
+            let refused = proxy.send(web::request(method, &quit, None)?)?;
+            assert_eq!(refused.status(), StatusCode::METHOD_NOT_ALLOWED);
+            assert_eq!(refused.headers()["allow"], "POST");
+        }
+        let held = proxy.start(web::request(Method::GET, "/v1/held", None)?)?;
+        lone.tap.wait_for(&Method::GET, "/v1/held", 1)?;
+        let answered = proxy.send(web::request(Method::POST, &quit, None)?)?;
+        assert_eq!(answered.status(), StatusCode::OK);
+        // Nobody stands behind the server that is played, so what it lets go of fails, and is answered.
+        lone.tap.release();
+        assert_eq!(held.wait()?.status(), StatusCode::BAD_GATEWAY);
+        let status = lone.agent.child.wait(poll::LIMIT)?;
+        assert!(status.success(), "{status}");
+    }
+    Ok(())
+}
+
+#[test]
+fn ten_thousand_quits_end_it_once() -> anyhow::Result<()> {
+    let keys = json!({ "agent_api": { "enable_quit": true }, "allow_forwarded": true });
+    let mut lone = Lone::with(keys, |_| Action::ok("{}"))?;
+    let address = lone.agent.child.listening("tcp")?;
+    let one = "POST /agent/v1/quit HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
+    let many = one.repeat(100);
+    std::thread::scope(|scope| {
+        for _ in 0..100 {
+            scope.spawn(|| {
+                // It may be gone already.
+                let Ok(mut stream) = TcpStream::connect(&address) else {
+                    return;
+                };
+                stream.set_read_timeout(Some(poll::LIMIT)).ok();
+                stream.write_all(many.as_bytes()).ok();
+                stream.read_to_end(&mut Vec::new()).ok();
+            });
+        }
+    });
+    let status = lone.agent.child.wait(poll::LIMIT)?;
+    assert!(status.success(), "{status}");
+    assert_eq!(lone.agent.child.events("quit").len(), 1);
+    assert_eq!(lone.agent.child.events("connection_panicked").len(), 0);
+    Ok(())
+}
+
+#[test]
+fn the_verb_quit_needs_no_listener_that_allows_it() -> anyhow::Result<()> {
+    let mut lone = Lone::with(json!({}), |_| Action::ok("{}"))?;
+    let (status, said) = lone.agent.ask(&["quit"])?;
+    assert_eq!((status, said.trim()), (0, "ending after what is under way"));
+    let status = lone.agent.child.wait(poll::LIMIT)?;
+    assert!(status.success(), "{status}");
+    Ok(())
+}
+
+#[test]
+fn socket_mode_user_and_group_count_each_by_itself() -> anyhow::Result<()> {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    let world = World::new()?;
+    let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
+    let other = if user.is_root() {
+        65534
+    } else {
+        group.as_raw()
+    };
+    let owner = if user.is_root() { 65534 } else { user.as_raw() };
+    let mut config = world.config();
+    config["listener"] = json!([
+        { "type": "unix", "address": world.path("mode"), "socket_mode": "0660" },
+        { "type": "unix", "address": world.path("user"), "socket_user": owner },
+        { "type": "unix", "address": world.path("group"), "socket_group": other },
+    ]);
+    let _agent = started(&world, &config)?;
+    for (name, mode, user, group) in [
+        ("mode", 0o660, user.as_raw(), group.as_raw()),
+        ("user", 0o600, owner, group.as_raw()),
+        ("group", 0o600, user.as_raw(), other),
+    ] {
+        let of = std::fs::metadata(world.path(name))?;
+        assert_eq!(of.permissions().mode() & 0o777, mode, "{name}");
+        assert_eq!((of.uid(), of.gid()), (user, group), "{name}");
+    }
+    Ok(())
+}
+
+/// Vault Proxy's `prepend_configured_namespace`.
+#[test]
+fn a_clients_namespace_is_below_the_configured_one_where_that_is_wanted() -> anyhow::Result<()> {
+    for (prepend, expected) in [(false, "ns1"), (true, "team/ns1")] {
+        let world = World::new()?;
+        let mut config = world.config();
+        config["vault"]["namespace"] = json!("team");
+        config["auto_auth"]["method"]["namespace"] = json!("root");
+        config["api_proxy"]["prepend_configured_namespace"] = json!(prepend);
+        let mut agent = started(&world, &config)?;
+        world.tap.rule(|_| Action::ok("{}"));
+        world.tap.clear();
+        let proxy = agent.proxy()?;
+        proxy.get("/v1/secret/a")?;
+        let named = proxy.with_header("x-vault-namespace", "/ns1/")?;
+        named.get("/v1/secret/b")?;
+        let requests = world.tap.requests();
+        let sent = |path| {
+            let mut requests = requests.iter();
+            let found = requests.find(|request| request.path == path);
+            found.and_then(|request| request.header("x-vault-namespace"))
+        };
+        assert_eq!(sent("/v1/secret/a"), Some("team"));
+        let namespace = sent("/v1/secret/b").map(|namespace| namespace.trim_matches('/'));
+        assert_eq!(namespace, Some(expected));
+    }
+    Ok(())
+}
+
+/// The peer copies half of the setting into an empty `api_proxy`, and sends no token at all.
+#[test]
+fn force_in_the_cache_block_beside_an_empty_api_proxy_keeps_the_token() -> anyhow::Result<()> {
+    let world = World::new()?;
+    let mut config = world.config();
+    config["cache"] = json!({ "use_auto_auth_token": "force" });
+    config["api_proxy"] = json!({});
+    let mut agent = started(&world, &config)?;
+    let proxy = agent.proxy()?;
+    assert_eq!(proxy.get(SELF)?.status(), StatusCode::OK);
+    let other = proxy.with_token("mine")?.get(SELF)?;
+    assert_eq!(other.status(), StatusCode::OK);
     Ok(())
 }

@@ -22,6 +22,8 @@ pub struct Config {
     pub cache: Option<Cache>,
     /// `cache.use_auto_auth_token` or `api_proxy.use_auto_auth_token`, merged.
     pub attach_token: AttachToken,
+    /// `api_proxy.prepend_configured_namespace`: the namespace that a request names is one below `vault.namespace`.
+    pub prepend_namespace: bool,
     /// `listener` blocks, in the order of the files.
     pub listeners: Vec<listener::Listener>,
     /// `limits`: the ceiling on what the agent sends by itself.

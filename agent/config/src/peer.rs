@@ -25,6 +25,7 @@ pub(crate) enum Kind {
     Cache,
     ApiProxy,
     Listener,
+    AgentApi,
     Limits,
     Admin,
     Resume,
@@ -137,8 +138,8 @@ pub(crate) const UNSUPPORTED: &[(Kind, &str, &[&str])] = &[
         "static_secret_token_capability_refresh_behavior", "static_secret_token_capability_refresh_interval",
         "when_inconsistent",
     ]),
-    (Kind::ApiProxy, VAULT, &["enforce_consistency", "prepend_configured_namespace", "when_inconsistent"]),
-    (Kind::Listener, BOTH, &["agent_api", "proxy_api", "tls_cipher_suites"]),
+    (Kind::ApiProxy, VAULT, &["enforce_consistency", "when_inconsistent"]),
+    (Kind::Listener, BOTH, &["tls_cipher_suites"]),
     (Kind::Listener, BAO, &[
         "tls_acme_cache_path", "tls_acme_ca_directory", "tls_acme_ca_root", "tls_acme_domains",
         "tls_acme_email", "tls_acme_eab_key_id", "tls_acme_eab_mac_key", "tls_key_exchange_preferences",

@@ -66,11 +66,20 @@ fn config(config: &Config) -> Value {
         AttachToken::WhereAbsent => Some(Value::from(true)),
         AttachToken::Force => Some(Value::from("force")),
     };
+    let prepend = config.prepend_namespace;
     object([
         ("admin", config.admin.as_ref().map(admin)),
         (
             "api_proxy",
-            attach.map(|attach| object([("use_auto_auth_token", Some(attach))])),
+            (attach.is_some() || prepend).then(|| {
+                object([
+                    (
+                        "prepend_configured_namespace",
+                        prepend.then_some(true.into()),
+                    ),
+                    ("use_auto_auth_token", attach),
+                ])
+            }),
         ),
         ("auto_auth", config.auto_auth.as_ref().map(auto_auth)),
         ("cache", config.cache.as_ref().map(cache)),
@@ -378,6 +387,11 @@ fn listener(listener: &Listener) -> Value {
         Bind::Tcp(at) => add("address", Some(at.to_string().into())),
         Bind::Unix { path: socket, .. } => add("address", Some(path(socket))),
     }
+    let quit = listener.enable_quit;
+    add(
+        "agent_api",
+        quit.then(|| object([("enable_quit", Some(quit.into()))])),
+    );
     add("allow_forwarded", Some(listener.allow_forwarded.into()));
     add("allowed_hosts", Some(hosts));
     add("max_connections", Some(listener.max_connections.into()));

@@ -9,25 +9,20 @@ use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use keyside_lifecycle::error;
 use keyside_lifecycle::readiness::Readiness;
-use prometheus::{Registry, TextEncoder};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant};
 
+use super::control::Control;
 use crate::auth::plan::Plan;
-use crate::cache::body::{self, Read};
-use crate::cache::{Cache, clear};
+use crate::cache::Cache;
+use crate::cache::body;
 use crate::token::{TokenState, Tokens};
 use crate::vault::Body;
 use crate::vault::gate::Gate;
 
-/// Prometheus' text format, as its documentation names it.
-const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const LINE: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
-/// The largest request to clear the cache: a token, or a path.
-const CLEAR_LIMIT: usize = 64 << 10;
-
 /// Where a request came in, which decides what it may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Surface {
@@ -44,22 +39,8 @@ pub(crate) struct Handler {
     /// Absent where nothing logs in.
     pub(crate) token: Option<Token>,
     pub(crate) sinks: Vec<Sink>,
-    pub(crate) cache: Option<Cache>,
-    pub(crate) registry: Registry,
+    pub(crate) control: Control,
     pub(crate) started: Instant,
-}
-
-/// Why the cache was not cleared.
-#[derive(Debug, thiserror::Error)]
-enum Error {
-    #[error("there is no cache: the configuration has no `cache` block")]
-    NoCache,
-    #[error("reading the request")]
-    Body(#[source] body::Cause),
-    #[error("the request has more than {CLEAR_LIMIT} bytes")]
-    TooLarge,
-    #[error(transparent)]
-    Clear(clear::Error),
 }
 
 /// What auto-auth tells.
@@ -104,26 +85,18 @@ impl Handler {
                 answer(StatusCode::OK, JSON, text)
             }
             ("/cache-clear", Surface::Socket) if head.method == Method::POST => {
-                match self.clear(body).await {
+                match self.control.clear(body).await {
                     Ok(()) => line(StatusCode::OK, "cleared"),
                     Err(error) => line(StatusCode::BAD_REQUEST, &error::chain(&error)),
                 }
             }
-            ("/cache-clear", Surface::Socket) => not_allowed("POST"),
+            ("/quit", Surface::Socket) if head.method == Method::POST => {
+                self.control.quit();
+                line(StatusCode::OK, "ending after what is under way")
+            }
+            ("/cache-clear" | "/quit", Surface::Socket) => not_allowed("POST"),
             _ => line(StatusCode::NOT_FOUND, "no such endpoint"),
         }
-    }
-
-    /// When this returns, what was named is gone.
-    async fn clear(&self, body: Body) -> Result<(), Error> {
-        let cache = self.cache.as_ref().ok_or(Error::NoCache)?;
-        let read = body::read(body, CLEAR_LIMIT, None).await;
-        let Read::Whole(bytes, _) = read.map_err(Error::Body)? else {
-            return Err(Error::TooLarge);
-        };
-        cache.clear(&clear::read(&bytes).map_err(Error::Clear)?);
-        tracing::info!(event = "cache_cleared", "answers were dropped on demand");
-        Ok(())
     }
 
     /// Up once every listener is bound and the first token is in every sink.
@@ -154,9 +127,8 @@ impl Handler {
     }
 
     fn metrics(&self) -> Answer {
-        let mut text = String::new();
-        match TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text) {
-            Ok(()) => answer(StatusCode::OK, METRICS_TEXT, text),
+        match self.control.metrics() {
+            Ok(metrics) => metrics,
             Err(error) => {
                 tracing::warn!(event = "metrics_failed", %error, "the metrics cannot be written as text");
                 line(
@@ -175,7 +147,7 @@ impl Handler {
             "waiting_for": self.readiness.pending(),
             "vault": self.upstream.status(now),
             "token": self.token.as_ref().map(|token| token.status(now)),
-            "cache": self.cache.as_ref().map(cache),
+            "cache": self.control.cache.as_ref().map(cache),
             "sinks": self.sinks.iter().map(Sink::status).collect::<Vec<_>>(),
         })
     }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 use keyside_config::model::Config;
-use keyside_lifecycle::shutdown::Shutdown;
+use keyside_lifecycle::shutdown::{Shutdown, Trigger};
 use keyside_lifecycle::tasks::Tasks;
 use prometheus::Registry;
 use tokio::sync::watch;
 
 use super::Error;
+use crate::admin::control::Control;
 use crate::auth::check::Checks;
 use crate::cache::Cache;
 use crate::proxy::server::Server;
@@ -21,7 +22,7 @@ use crate::{cache, proxy};
 /// Bound, and not serving yet.
 pub(crate) struct Parts {
     servers: Vec<Server>,
-    cache: Option<Cache>,
+    control: Control,
     client: Client,
     tokens: Option<token::Tokens>,
     checks: Option<Checks>,
@@ -34,6 +35,7 @@ impl Parts {
         tokens: Option<token::Tokens>,
         checks: Option<Checks>,
         registry: &Registry,
+        (trigger, shutdown): (Trigger, Shutdown),
     ) -> Result<Self, Error> {
         let cache = match &config.cache {
             Some(config) => {
@@ -42,10 +44,17 @@ impl Parts {
             }
             None => None,
         };
+        let control = Control {
+            registry: registry.clone(),
+            cache,
+            trigger,
+            shutdown,
+        };
         // Left out, every request that names no namespace would go to another one.
         let namespace = config.vault.namespace.as_deref().map(HeaderValue::from_str);
         let settings = proxy::Settings {
             attach: config.attach_token,
+            prepend_namespace: config.prepend_namespace,
             namespace: namespace
                 .transpose()
                 .map_err(|source| Error::Namespace { source })?,
@@ -55,8 +64,7 @@ impl Parts {
             tokens.clone(),
             checks.clone(),
             &settings,
-            cache.clone(),
-            registry.clone(),
+            control.clone(),
             proxy::metrics::Metrics::new(registry).map_err(Error::metrics)?,
         ));
         let mut servers = Vec::new();
@@ -66,7 +74,7 @@ impl Parts {
         }
         Ok(Self {
             servers,
-            cache,
+            control,
             client,
             tokens,
             checks,
@@ -74,8 +82,12 @@ impl Parts {
     }
 
     /// For the admin endpoints.
+    pub(crate) fn control(&self) -> Control {
+        self.control.clone()
+    }
+
     pub(crate) fn cache(&self) -> Option<Cache> {
-        self.cache.clone()
+        self.control.cache.clone()
     }
 
     /// Of the listeners, in the order of the configuration.
@@ -92,7 +104,7 @@ impl Parts {
             let name = format!("listener {}", server.addresses().join(", "));
             tasks.spawn(name, server.run(shutdown.clone()));
         }
-        if let Some(cache) = self.cache {
+        if let Some(cache) = self.control.cache {
             if let Some(checks) = self.checks {
                 let ending = cache::dead::run(cache.clone(), checks, shutdown.clone());
                 tasks.spawn("dead tokens", ending);

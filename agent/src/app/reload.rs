@@ -229,8 +229,9 @@ fn unlike(running: &Config, wanted: &Config) -> Vec<&'static str> {
         ("auto_auth", running.auto_auth != wanted.auto_auth),
         ("cache", running.cache != wanted.cache),
         (
-            "use_auto_auth_token",
-            running.attach_token != wanted.attach_token,
+            "api_proxy",
+            (running.attach_token, running.prepend_namespace)
+                != (wanted.attach_token, wanted.prepend_namespace),
         ),
         ("listener", running.listeners != wanted.listeners),
         ("limits", running.limits != wanted.limits),

@@ -1,25 +1,44 @@
-//! The agent's own endpoints on a listener: `/agent/v1/metrics` and `/agent/v1/cache-clear`.
+//! The agent's own endpoints on a listener: `metrics`, `cache-clear` and `quit` below `/agent/v1/`, and the same below
+//! `/proxy/v1/`, as Vault Proxy has them.
 
-use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{HeaderValue, Method, Response};
-use keyside_config::model::listener::Role;
-use prometheus::TextEncoder;
+use http::{Method, Response};
+use keyside_config::model::listener::{Listener, Role};
 
 use super::Proxy;
 use super::respond::Error;
-use crate::cache::body::{self, Read};
-use crate::cache::clear;
+use crate::cache::body;
 use crate::vault::Body;
 
 /// Below which nothing is Vault's.
-const METRICS: &str = "/agent/v1/metrics";
-const CACHE_CLEAR: &str = "/agent/v1/cache-clear";
+const OWN: [&str; 2] = ["/agent/v1/", "/proxy/v1/"];
 
-/// Prometheus' text format, as its documentation names it.
-const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
-/// The largest request to clear the cache: a token, or a path.
-const CLEAR_LIMIT: usize = 64 << 10;
+/// What a listener offers of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Offer {
+    role: Role,
+    quit: bool,
+}
+
+impl From<&Listener> for Offer {
+    fn from(listener: &Listener) -> Self {
+        Self {
+            role: listener.role,
+            quit: listener.enable_quit,
+        }
+    }
+}
+
+impl Offer {
+    /// Whether this is served here at all.
+    pub(super) fn serves(self, path: &str) -> bool {
+        match endpoint(path) {
+            Some("metrics") => true,
+            Some("quit") => self.quit && self.role == Role::Default,
+            _ => self.role == Role::Default,
+        }
+    }
+}
 
 impl Proxy {
     /// Answers a request to the agent itself.
@@ -29,48 +48,46 @@ impl Proxy {
         head: &Parts,
         body: Body,
     ) -> Result<Response<Body>, Error> {
-        match path {
-            METRICS => self.render(head),
-            CACHE_CLEAR => self.clear(head, body).await,
-            _ => Err(Error::NotFound),
-        }
-    }
-
-    fn render(&self, head: &Parts) -> Result<Response<Body>, Error> {
-        if !matches!(head.method, Method::GET | Method::HEAD) {
-            return Err(Error::Method("GET, HEAD"));
-        }
-        let mut text = String::new();
-        TextEncoder::new()
-            .encode_utf8(&self.registry.gather(), &mut text)
-            .map_err(Error::Metrics)?;
-        let mut response = Response::new(body::full(text));
-        response
-            .headers_mut()
-            .insert(CONTENT_TYPE, HeaderValue::from_static(METRICS_TEXT));
-        Ok(response)
-    }
-
-    /// When this answers, what was named is gone.
-    async fn clear(&self, head: &Parts, body: Body) -> Result<Response<Body>, Error> {
-        if !matches!(head.method, Method::POST | Method::PUT) {
-            return Err(Error::Method("POST, PUT"));
-        }
-        let cache = self.cache.as_ref().ok_or(Error::NoCache)?;
-        match body::read(body, CLEAR_LIMIT, None)
-            .await
-            .map_err(Error::Body)?
-        {
-            Read::Beyond(_) => Err(Error::BodyTooLarge { limit: CLEAR_LIMIT }),
-            Read::Whole(bytes, _) => {
-                cache.clear(&clear::read(&bytes)?);
+        match endpoint(path) {
+            Some("metrics") => {
+                allow(head, &[Method::GET, Method::HEAD], "GET, HEAD")?;
+                format(head.uri.query().unwrap_or_default())?;
+                Ok(self.control.metrics()?)
+            }
+            // When this answers, what was named is gone.
+            Some("cache-clear") => {
+                allow(head, &[Method::POST, Method::PUT], "POST, PUT")?;
+                self.control.clear(body).await?;
                 Ok(Response::new(body::full("")))
             }
+            Some("quit") => {
+                allow(head, &[Method::POST], "POST")?;
+                self.control.quit();
+                Ok(Response::new(body::full("")))
+            }
+            _ => Err(Error::NotFound),
         }
     }
 }
 
-/// Whether a listener of this role serves this path at all.
-pub(super) fn serves(role: Role, path: &str) -> bool {
-    role == Role::Default || path == METRICS
+/// The endpoint's name, if this is no path of Vault's.
+fn endpoint(path: &str) -> Option<&str> {
+    OWN.iter().find_map(|prefix| path.strip_prefix(prefix))
+}
+
+fn allow(head: &Parts, methods: &[Method], names: &'static str) -> Result<(), Error> {
+    if methods.contains(&head.method) {
+        Ok(())
+    } else {
+        Err(Error::Method(names))
+    }
+}
+
+/// `?format=`: there is one.
+fn format(query: &str) -> Result<(), Error> {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    if pairs.any(|(key, value)| key == "format" && !matches!(value, "" | "prometheus")) {
+        return Err(Error::Format);
+    }
+    Ok(())
 }

@@ -15,8 +15,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use keyside_config::model::AttachToken;
 
 use crate::cache::identity::{Identity, TokenId};
-use crate::cache::policy;
 use crate::cache::store::Maker;
+use crate::cache::{path, policy};
 use crate::token::{Live, Token};
 
 pub(super) const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
@@ -106,6 +106,25 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
         .collect();
     for name in declared.iter().chain(&HOP_BY_HOP) {
         headers.remove(name);
+    }
+}
+
+/// Gives a request that names no namespace the configured one; with `prepend`, one that does means one below that.
+pub(super) fn enter(headers: &mut HeaderMap, configured: &HeaderValue, prepend: bool) {
+    let below = match headers.get(NAMESPACE) {
+        None => Some(configured.clone()),
+        Some(_) if !prepend => return,
+        Some(named) => {
+            let [outer, inner] = [configured, named].map(|part| part.to_str().map(path::namespace));
+            match (outer, inner) {
+                (Ok(outer), Ok(inner)) => HeaderValue::try_from(path::join(outer, inner)).ok(),
+                // What is no text names no namespace, and is refused when it is read.
+                _ => None,
+            }
+        }
+    };
+    if let Some(below) = below {
+        headers.insert(NAMESPACE, below);
     }
 }
 
@@ -300,6 +319,25 @@ mod tests {
                 write!(text, "{name}: {}; ", value.to_str().unwrap()).unwrap();
             }
             assert_eq!(text, left, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn a_namespace_is_the_configured_one_or_below_it() {
+        let configured = HeaderValue::from_static("team/");
+        for (named, prepend, expected) in [
+            (None, false, "team/"),
+            (None, true, "team/"),
+            (Some("ns1"), false, "ns1"),
+            (Some("ns1"), true, "team/ns1"),
+            (Some("/ns1/a/"), true, "team/ns1/a"),
+            (Some("root"), true, "team/"),
+            (Some(""), true, "team/"),
+        ] {
+            let mut map = HeaderMap::new();
+            map.extend(named.map(|named| (NAMESPACE, HeaderValue::from_static(named))));
+            enter(&mut map, &configured, prepend);
+            assert_eq!(map[NAMESPACE], expected, "{named:?} {prepend}");
         }
     }
 

@@ -10,8 +10,9 @@ use keyside_lifecycle::error;
 use serde_json::json;
 
 use super::guard::Refusal;
+use crate::admin::control;
 use crate::cache;
-use crate::cache::{body, clear, path, revocation};
+use crate::cache::{body, path, revocation};
 use crate::connection::Silence;
 use crate::vault;
 use crate::vault::Body;
@@ -28,15 +29,15 @@ pub(crate) enum Error {
     #[error(transparent)]
     Path(#[from] path::Error),
     #[error(transparent)]
-    Clear(#[from] clear::Error),
+    Control(#[from] control::Error),
     #[error(transparent)]
     Revocation(#[from] revocation::Unreadable),
     #[error("no such path here: /v1/ leads to Vault, but not on a `metrics_only` listener")]
     NotFound,
     #[error("use {0}")]
     Method(&'static str),
-    #[error("there is no cache: the configuration has no cache block")]
-    NoCache,
+    #[error("this format of metrics is not known; there is `prometheus`")]
+    Format,
     /// Only of what must be read to know what it does.
     #[error("the body is larger than {limit} bytes")]
     BodyTooLarge { limit: usize },
@@ -57,23 +58,25 @@ pub(crate) enum Error {
     Cache(std::sync::Arc<cache::Error>),
     #[error("the task that asked Vault is gone")]
     Lost,
-    #[error("write the metrics")]
-    Metrics(#[source] prometheus::Error),
 }
 
 impl Error {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Refused(refusal) => refused(refusal),
-            Self::Body(_) | Self::Vault(vault::error::Error::Body(_)) if self.is_silence() => {
+            Self::Body(_)
+            | Self::Vault(vault::error::Error::Body(_))
+            | Self::Control(control::Error::Body(_))
+                if self.is_silence() =>
+            {
                 StatusCode::REQUEST_TIMEOUT
             }
             Self::Path(_)
-            | Self::Clear(_)
             | Self::Revocation(_)
             | Self::Body(_)
             | Self::Vault(vault::error::Error::Body(_))
-            | Self::NoCache => StatusCode::BAD_REQUEST,
+            | Self::Format => StatusCode::BAD_REQUEST,
+            Self::Control(error) => controlled(error),
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::WrapsOwnToken => StatusCode::FORBIDDEN,
             Self::AnswerTooLarge { .. } | Self::Answer(_) => StatusCode::BAD_GATEWAY,
@@ -86,7 +89,7 @@ impl Error {
                 cache::Error::Body(_) => StatusCode::BAD_GATEWAY,
                 cache::Error::Slow(_) => StatusCode::GATEWAY_TIMEOUT,
             },
-            Self::Lost | Self::Metrics(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Lost => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -148,6 +151,16 @@ impl Error {
     }
 }
 
+fn controlled(error: &control::Error) -> StatusCode {
+    match error {
+        control::Error::NoCache | control::Error::Body(_) | control::Error::Clear(_) => {
+            StatusCode::BAD_REQUEST
+        }
+        control::Error::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        control::Error::Metrics(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
 fn refused(refusal: &Refusal) -> StatusCode {
     match refusal {
         Refusal::NoRequestHeader => StatusCode::PRECONDITION_FAILED,
@@ -204,7 +217,9 @@ mod tests {
                 "https://vault.test:8200 did not answer within 9s",
             ),
             (
-                Error::Clear(clear::Error::NoValue("the token")),
+                Error::Control(control::Error::Clear(cache::clear::Error::NoValue(
+                    "the token",
+                ))),
                 400,
                 "\"value\" is missing: the token",
             ),

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
-use keyside_config::model::listener::{Listener, Role};
+use keyside_config::model::listener::Listener;
 use keyside_lifecycle::shutdown::Shutdown;
 use tokio::task::JoinSet;
 
 use super::Proxy;
+use super::control::Offer;
 use super::guard::Guard;
 use super::places::{Place, Places};
 use super::socket::{self, Socket};
@@ -88,7 +89,7 @@ impl Server {
         for socket in self.sockets {
             let accepting = Accepting {
                 guard: Arc::new(Guard::new(&self.listener, socket.is_loopback())),
-                role: self.listener.role,
+                offer: Offer::from(&self.listener),
                 acceptor: self.acceptor.clone(),
                 proxy: Arc::clone(&self.proxy),
                 places: Arc::clone(&places),
@@ -104,7 +105,7 @@ impl Server {
 struct Accepting {
     socket: Socket,
     guard: Arc<Guard>,
-    role: Role,
+    offer: Offer,
     acceptor: Option<Acceptor>,
     proxy: Arc<Proxy>,
     /// Of connections on all sockets of the listener.
@@ -167,7 +168,7 @@ impl Accepting {
         let connected = Connected {
             proxy: Arc::clone(&self.proxy),
             guard: Arc::clone(&self.guard),
-            role: self.role,
+            offer: self.offer,
             _open: Open::new(&self.proxy),
             place,
         };
@@ -180,17 +181,17 @@ impl Accepting {
 struct Connected {
     proxy: Arc<Proxy>,
     guard: Arc<Guard>,
-    role: Role,
+    offer: Offer,
     _open: Open,
     place: Place,
 }
 
 impl Connected {
     fn answer(&self, request: Request<Body>) -> Answering {
-        let (proxy, guard, role) = (Arc::clone(&self.proxy), Arc::clone(&self.guard), self.role);
+        let (proxy, guard, offer) = (Arc::clone(&self.proxy), Arc::clone(&self.guard), self.offer);
         let busy = self.place.busy();
         Box::pin(async move {
-            let response = proxy.handle(&guard, role, request).await;
+            let response = proxy.handle(&guard, offer, request).await;
             drop(busy);
             response
         })

@@ -90,7 +90,7 @@ struct Verb {
     help: &'static str,
 }
 
-const VERBS: [Verb; 7] = [
+const VERBS: [Verb; 8] = [
     Verb {
         name: "run",
         flags: &[CONFIG, OVERRIDES],
@@ -120,6 +120,12 @@ const VERBS: [Verb; 7] = [
         flags: &[CONFIG, SOCKET, CLEAR],
         words: 0,
         help: help::CACHE_CLEAR,
+    },
+    Verb {
+        name: "quit",
+        flags: &[CONFIG, SOCKET],
+        words: 0,
+        help: help::QUIT,
     },
     Verb {
         name: "version",
@@ -192,6 +198,7 @@ fn command(verb: &Verb, given: Given) -> Result<Command, Error> {
         "check" => Command::Check(place),
         "probe" => Command::Probe(probe(words.first())?, socket(place)),
         "status" => Command::Status(socket(place)),
+        "quit" => Command::Quit(socket(place)),
         "cache-clear" => Command::CacheClear(clear, socket(place)),
         "version" => Command::Version,
         "help" => Command::Help(help::OVERVIEW),

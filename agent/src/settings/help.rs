@@ -1,7 +1,7 @@
 //! Help texts. Each fits a screen of 24 lines of 80 characters.
 
 /// For messages.
-pub(crate) const VERBS: &str = "run, check, probe, status, cache-clear, version, help";
+pub(crate) const VERBS: &str = "run, check, probe, status, cache-clear, quit, version, help";
 
 pub(crate) const OVERVIEW: &str = "\
 keyside-agent keeps a Vault or OpenBao token alive at an application's side.
@@ -13,6 +13,7 @@ usage: keyside-agent [VERB] [FLAGS]
   probe        startup, ready or live: exit 0 when the running agent is
   status       how the running agent is
   cache-clear  let the running agent forget answers
+  quit         let the running agent end
   version      print the version
   help         print this
 
@@ -82,3 +83,11 @@ Lets the running agent forget answers; what was named is gone when this ends.
 
 The socket is -socket, else the admin.socket of the configuration (-config,
 KEYSIDE_CONFIG), else /run/keyside/admin.sock.";
+
+pub(crate) const QUIT: &str = "\
+usage: keyside-agent quit [-socket=PATH | -config=PATH]
+
+Lets the running agent end as SIGTERM does: it stops listening, finishes what is
+under way, and exits with status 0. This ends before that. The socket is
+-socket, else the admin.socket of the configuration (-config, KEYSIDE_CONFIG),
+else /run/keyside/admin.sock.";

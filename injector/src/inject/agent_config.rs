@@ -140,6 +140,7 @@ fn listeners(
             require_request_header: proxy.require_header,
             allowed_hosts: Vec::new(),
             allow_forwarded: false,
+            enable_quit: false,
             max_connections,
         })
         .collect()

@@ -88,6 +88,18 @@ pub(super) const ROWS: &[Row] = &[
         ],
     ),
     row("outside-v1", &[OWN]),
+    row(
+        "proxy-v1",
+        &[
+            &[
+                "status: 404 | *",
+                "header allow: none | *",
+                "header content-type: * | *",
+                "body: * | *",
+            ],
+            OWN,
+        ],
+    ),
     anywhere(
         "user-agent",
         &[&["asked with user-agent: \"Vault Agent API Proxy/* | *"]],
@@ -222,6 +234,7 @@ pub(super) const ROWS: &[Row] = &[
             "status: 400 | 200",
             "header allow: none | \"GET, HEAD\"",
             "header content-type: * | \"text/plain; version=0.0.4; charset=utf-8\"",
+            "header content-type: \"text/plain\" | \"application/json\"",
             "header content-length: * | *",
             "body: * | *",
         ]],

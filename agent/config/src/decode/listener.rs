@@ -54,6 +54,7 @@ fn listener(report: &mut Report, body: Body<'_>, draft: &mut Draft) -> Option<Li
     };
     let by_name = kind.text.eq_ignore_ascii_case("tcp");
     let (plain, tls) = tls::tls(report, &mut block, by_name);
+    let quits = ["agent_api", "proxy_api"].map(|key| quits(report, &mut block, key));
     let role = block.value(report, "role", role);
     let header = block.flag(report, "require_request_header");
     let hosts = block.value(report, "allowed_hosts", allowed_hosts);
@@ -73,6 +74,7 @@ fn listener(report: &mut Report, body: Body<'_>, draft: &mut Draft) -> Option<Li
         require_request_header: header.unwrap_or_default(),
         allowed_hosts: hosts.map(|found| found.value).unwrap_or_default(),
         allow_forwarded: forwarded.unwrap_or_default(),
+        enable_quit: quits.contains(&true),
         max_connections: usize::try_from(connections).unwrap_or(usize::MAX),
     })
 }
@@ -95,6 +97,16 @@ fn tcp(report: &mut Report, block: &mut Block<'_>) -> Option<(Bind, Bound)> {
         origin: found.origin,
     };
     Some((Bind::Tcp(found.value), bound))
+}
+
+/// `agent_api` of Vault Agent, `proxy_api` of Vault Proxy.
+fn quits(report: &mut Report, block: &mut Block<'_>, key: &'static str) -> bool {
+    let Some(mut api) = block.single(report, key, Kind::AgentApi) else {
+        return false;
+    };
+    let quit = api.flag(report, "enable_quit").unwrap_or_default();
+    api.finish(report);
+    quit
 }
 
 /// As in Vault Agent.

@@ -64,6 +64,8 @@ pub(super) fn api_proxy(report: &mut Report, top: &mut Block<'_>, draft: &mut Dr
     if let Some(mut block) = top.single(report, "api_proxy", Kind::ApiProxy) {
         draft.api_proxy = Some(block.at());
         draft.proxy_attach = block.value(report, "use_auto_auth_token", scalar::attach);
+        let prepend = block.flag(report, "prepend_configured_namespace");
+        draft.config.prepend_namespace = prepend.unwrap_or_default();
         block.finish(report);
     }
 }

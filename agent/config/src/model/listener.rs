@@ -7,6 +7,7 @@ use super::Mode;
 
 /// One `listener` block.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the block")]
 pub struct Listener {
     /// The block's type and `address`.
     pub bind: Bind,
@@ -22,6 +23,8 @@ pub struct Listener {
     pub allowed_hosts: Vec<String>,
     /// `allow_forwarded`: accept requests with `Forwarded`, `X-Forwarded-For`, `Origin` or a foreign `Sec-Fetch-Site`.
     pub allow_forwarded: bool,
+    /// `agent_api.enable_quit` or `proxy_api.enable_quit`: `POST /agent/v1/quit` ends the agent.
+    pub enable_quit: bool,
     /// `max_connections`, open at once; for the next one, who has been idle longest makes room.
     pub max_connections: usize,
 }

@@ -129,6 +129,7 @@ pub(super) fn place(kind: Kind) -> &'static str {
         Kind::Cache => "/cache",
         Kind::ApiProxy => "/api_proxy",
         Kind::Listener => "/listener/0",
+        Kind::AgentApi => "/listener/0/agent_api",
         Kind::Limits => "/limits",
         Kind::Admin => "/admin",
         Kind::Resume => "/resume",

@@ -11,7 +11,7 @@ const TEXT: &str = include_str!("page.md");
 type Table = fn() -> String;
 
 /// A table's place in `page.md`, and what comes there.
-const TABLES: [(&str, Table); 19] = [
+const TABLES: [(&str, Table); 20] = [
     ("top", || keys(&[Kind::Top])),
     ("vault", || keys(&[Kind::Vault])),
     ("auto_auth", || keys(&[Kind::AutoAuth])),
@@ -25,6 +25,7 @@ const TABLES: [(&str, Table); 19] = [
     ("persist", || keys(&[Kind::Persist])),
     ("api_proxy", || keys(&[Kind::ApiProxy])),
     ("listener", || keys(&[Kind::Listener])),
+    ("agent_api", || keys(&[Kind::AgentApi])),
     ("limits", || keys(&[Kind::Limits])),
     ("admin", || keys(&[Kind::Admin])),
     ("resume", || keys(&[Kind::Resume])),

@@ -278,11 +278,12 @@ prop_compose! {
         allow_forwarded: bool,
         max_connections in 1..=1_usize << 20,
         tls_disable: bool,
+        enable_quit: bool,
         tls in of(tls()),
     ) -> Listener {
         let role = if metrics_only { Role::MetricsOnly } else { Role::Default };
         let plain = tls_disable || tls.is_none();
-        Listener { bind, plain, tls, role, require_request_header, allowed_hosts, allow_forwarded, max_connections }
+        Listener { bind, plain, tls, role, require_request_header, allowed_hosts, allow_forwarded, enable_quit, max_connections }
     }
 }
 
@@ -344,7 +345,7 @@ prop_compose! {
     fn config()(
         vault in vault(),
         (method, sinks) in (method(), (sink(0), sink(1), 1..=2_usize)),
-        (cache, attach_token) in (of(cache()), attach_token()),
+        (cache, attach_token, prepend_namespace) in (of(cache()), attach_token(), any::<bool>()),
         listeners in (listener(0), listener(1), 1..=2_usize),
         (limits, admin, resume) in (limits(), of(admin()), of(resume())),
         (log_level, json) in (log_level(), any::<bool>()),
@@ -360,6 +361,7 @@ prop_compose! {
             auto_auth: Some(AutoAuth { method, sinks, login_on_new_credential: !exit_after_auth }),
             cache,
             attach_token,
+            prepend_namespace,
             listeners: [listener_0, listener_1].into_iter().take(listener_count).collect(),
             limits,
             admin,
@@ -413,6 +415,7 @@ fn the_text_is_what_a_pod_shows() {
             require_request_header: false,
             allowed_hosts: Vec::new(),
             allow_forwarded: false,
+            enable_quit: false,
             max_connections: 256,
         }],
         ..Config::default()

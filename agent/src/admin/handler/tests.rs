@@ -4,8 +4,10 @@ use http_body_util::BodyExt as _;
 use tokio::sync::watch;
 
 use keyside_config::model::Limits;
+use prometheus::Registry;
 
 use super::*;
+use crate::admin::control::CLEAR_LIMIT;
 use crate::token::Live;
 use crate::vault::gate;
 
@@ -14,6 +16,7 @@ const SECRET: &str = "hvs.canary";
 fn handler(token: Option<super::Token>) -> Handler {
     let registry = Registry::new();
     crate::admin::process::register(&registry, Instant::now()).unwrap();
+    let (trigger, shutdown) = keyside_lifecycle::shutdown::channel();
     Handler {
         readiness: Readiness::default(),
         upstream: Upstream {
@@ -25,8 +28,12 @@ fn handler(token: Option<super::Token>) -> Handler {
         },
         token,
         sinks: Vec::new(),
-        cache: None,
-        registry,
+        control: Control {
+            registry,
+            cache: None,
+            trigger,
+            shutdown,
+        },
         started: Instant::now(),
     }
 }
@@ -191,7 +198,7 @@ async fn clearing_says_what_is_wrong_with_the_request() {
     );
 
     let metrics = crate::cache::metrics::Metrics::new(&Registry::new()).unwrap();
-    handler.cache = Some(Cache::new(
+    handler.control.cache = Some(Cache::new(
         &keyside_config::model::Cache::default(),
         metrics,
     ));

@@ -126,21 +126,18 @@ fn refused() -> Vec<Case> {
         "/v1/kv1/a%5cb",
         "/v1/kv1/a%zz",
     ];
-    let outside = [
-        "/",
-        "/ui/",
-        "/v2/kv1/app",
-        "/v1",
-        "/proxy/v1/metrics",
-        "/proxy/v1/cache-clear",
-    ];
+    let outside = ["/", "/ui/", "/v2/kv1/app", "/v1", "/proxy/v1/none"];
+    let proxy_v1 = ["/proxy/v1/metrics", "/proxy/v1/cache-clear"];
     let ambiguous = ambiguous
         .iter()
         .map(|path| case(format!("GET {path}"), [get(path)]).shows(&["ambiguous-paths"]));
     let outside = outside
         .iter()
         .map(|path| case(format!("GET {path}"), [get(path)]).shows(&["outside-v1"]));
-    ambiguous.chain(outside).collect()
+    let proxy_v1 = proxy_v1
+        .iter()
+        .map(|path| case(format!("GET {path}"), [get(path)]).shows(&["proxy-v1"]));
+    ambiguous.chain(outside).chain(proxy_v1).collect()
 }
 
 fn write(name: &str, step: Step) -> Case {

@@ -91,6 +91,8 @@ const MISTAKES: &[(In, &str, Said)] = &[
         &[("maxstale", "is not known; did you mean `max_stale`?")]),
     (Cache, "static_secrets { max_stale = \"-1s\" }",
         &[("max_stale", "is not a duration; write seconds, or a duration as in \"90s\" or \"1h30m\"")]),
+    (Tcp, "agent_api { enable_quite = true }",
+        &[("agent_api.enable_quite", "is not known; did you mean `enable_quit`?")]),
     (Top, "cache {} cache {}", &[("cache", "was already written on line 1; one is allowed")]),
     (Top, "cache \"x\" {}", &[("cache", "takes no label")]),
     (Top, "log_level \"x\" {}", &[("log_level", "takes a value, not a label")]),

@@ -1,7 +1,9 @@
 //! `listener`.
 
-use crate::peer::Kind::Listener;
-use crate::reference::Takes::{Count, Flag, HostPort, Mode, Name, OneOf, Path, Texts, True, Type};
+use crate::peer::Kind::{AgentApi, Listener};
+use crate::reference::Takes::{
+    Block, Count, Flag, HostPort, Mode, Name, OneOf, Path, Texts, True, Type,
+};
 use crate::reference::{Row, row};
 
 const TCP: &[&str] = &["tcp"];
@@ -17,7 +19,12 @@ pub(super) const ROWS: &[Row] = &[
     row(Listener, "address", HostPort, "\"[::1]:8100\"", "where it listens; port `0`: any free one").only(TCP),
     row(Listener, "address", Path, "\"/agent.sock\"", "the socket").only(UNIX).required(),
     row(Listener, "role", OneOf(&["default", "metrics_only"]), "\"metrics_only\"",
-        "`metrics_only`: serve nothing but `/agent/v1/metrics`"),
+        "`metrics_only`: serve nothing but `/agent/v1/metrics` and `/proxy/v1/metrics`"),
+    row(Listener, "agent_api", Block(AgentApi), "{}", "what may be asked of the agent itself beside metrics and `cache-clear`")
+        .otherwise("nothing"),
+    row(Listener, "proxy_api", Block(AgentApi), "{}", "the same, as Vault Proxy calls it").otherwise("the same"),
+    row(AgentApi, "enable_quit", Flag, "true", "`POST /agent/v1/quit` or `/proxy/v1/quit` ends the agent, as SIGTERM does")
+        .otherwise("`false`"),
     row(Listener, "require_request_header", Flag, "true", "answer only requests with `X-Vault-Request: true`"),
     row(Listener, "tls_disable", Flag, "true", "`true`: plain HTTP; required unless there is a certificate").only(TCP)
         .required(),

@@ -1,7 +1,9 @@
 //! `cache` with `static_secrets`, `api_proxy`, `limits`, `admin`, `resume`.
 
 use crate::peer::Kind::{Admin, ApiProxy, Cache, Limits, Persist, Resume, StaticSecrets};
-use crate::reference::Takes::{Attach, Block, Count, Duration, HostPort, Path, Size, Span, Type};
+use crate::reference::Takes::{
+    Attach, Block, Count, Duration, Flag, HostPort, Path, Size, Span, Type,
+};
 use crate::reference::{Row, row};
 
 const MOST: u64 = u32::MAX as u64;
@@ -12,6 +14,8 @@ pub(super) const ROWS: &[Row] = &[
     row(ApiProxy, "use_auto_auth_token", Attach, "\"force\"",
         "`true`: attach the agent's token to requests without a credential of their own; `\"force\"`: to all")
         .otherwise("`false`"),
+    row(ApiProxy, "prepend_configured_namespace", Flag, "true",
+        "`true`: the namespace that a request names is one below `vault.namespace`").vault_agent().otherwise("`false`"),
     row(Cache, "use_auto_auth_token", Attach, "true", "the same as in `api_proxy`; in one of them")
         .shown(ATTACH).otherwise("`false`"),
     row(Cache, "max_entries", Count(1, MOST), "500", "kept answers").keyside(),
