@@ -332,6 +332,20 @@ impl Cache {
         rescue(ending, result)
     }
 
+    /// What is kept under a key and need not be asked for anew. For one who has nothing to ask with yet.
+    pub(crate) fn hit(&self, key: &Key) -> Option<Served> {
+        self.with(|state| {
+            let now = Instant::now();
+            match state.store.find(key, now) {
+                Found::Fresh(answer, ends) => {
+                    let kept = Kept::lease(answer, ends, Decision::Hit);
+                    Some(serve(&kept, Decision::Hit))
+                }
+                Found::Ending(..) | Found::Nothing => None,
+            }
+        })
+    }
+
     /// For those whose flight brought something for another: what comes now may well be kept.
     async fn answer_alone<F, R>(&self, asked: Asked, fetch: F) -> Result<Served, Arc<Error>>
     where
@@ -457,11 +471,11 @@ impl Cache {
         metrics.answers.set(gauge(state.answers()));
         metrics.records.set(gauge(state.store.records()));
         metrics.bytes.set(gauge(state.bytes()));
-        if state.store.next_due() != before {
-            self.0.earlier.notify_one();
-        }
         if state.store.revision() != revision {
             self.0.changed.notify_one();
+        }
+        if state.store.next_due() != before {
+            self.0.earlier.notify_one();
         }
         result
     }

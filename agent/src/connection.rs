@@ -68,7 +68,6 @@ pub(crate) struct Limits {
     pub(crate) head_time: Duration,
     /// For a head, and for what of a body is read ahead. hyper takes no less than 8 KiB.
     pub(crate) buffer: usize,
-    pub(crate) headers: usize,
 }
 
 /// Serves one connection to its end; `ending` and `leaving` let it finish the request under way.
@@ -99,11 +98,11 @@ pub(crate) fn serve(
         }
     });
     let reads = Arc::new(AtomicUsize::new(0));
+    // hyper takes a hundred header fields; for any other number it would ask for memory with every request.
     let connection = http1::Builder::new()
         .timer(head::Timer::new(Arc::clone(&reads), limits.head_time))
         .header_read_timeout(limits.idle_time)
         .max_buf_size(limits.buffer)
-        .max_headers(limits.headers)
         .serve_connection(TokioIo::new(Counted { stream, reads }), answers)
         .with_upgrades();
     let mut ending = ending.0.subscribe();

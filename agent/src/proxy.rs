@@ -181,7 +181,7 @@ impl Proxy {
         let pod = passing.caller.generation.is_some();
         let tells = conceal::prepare(&mut passing.head.headers, &passing.place, pod)?;
         let before = self.live().filter(|_| tells);
-        let served = self.serve_alive(passing, body).await?;
+        let served = self.serve_alive(Arc::new(passing), body).await?;
         self.metrics.decided(served.decision);
         let mut response = served.response;
         if let Some(before) = before {
@@ -251,43 +251,44 @@ impl Proxy {
 
     /// Serves a request; and once more, where it only reads, when Vault refused it because the agent's own token is
     /// dead and there is another one in time. A client that sent that token by itself does not get another's answer.
-    async fn serve_alive(&self, passing: Passing, body: Body) -> Result<Served, Error> {
+    async fn serve_alive(&self, passing: Arc<Passing>, body: Body) -> Result<Served, Error> {
         let Some((checks, generation)) = self.checks.as_ref().zip(passing.caller.generation) else {
             return self.serve(passing, body).await;
         };
         let again = (passing.caller.attached && only_reads(&passing.head.method, &body))
-            .then(|| passing.clone());
+            .then(|| Arc::clone(&passing));
         let served = self.serve(passing, body).await?;
         if served.response.status() != StatusCode::FORBIDDEN {
             return Ok(served);
         }
         checks.refused(generation);
-        let Some(mut again) = again else {
+        let Some(again) = again else {
             return Ok(served);
         };
         let Some(live) = checks.successor(generation).await else {
             return Ok(served);
         };
+        let mut again = Arc::unwrap_or_clone(again);
         again.caller = forward::attach(&mut again.head.headers, &live);
-        let replayed = self.serve(again, body::full(Bytes::new())).await;
+        let replayed = self.serve(Arc::new(again), body::full(Bytes::new())).await;
         // Vault's own answer says more than that there was none.
         Ok(replayed.unwrap_or(served))
     }
 
-    async fn serve(&self, passing: Passing, body: Body) -> Result<Served, Error> {
+    async fn serve(&self, passing: Arc<Passing>, body: Body) -> Result<Served, Error> {
         let Some(cache) = &self.cache else {
-            return self.stream(passing.head, body, Skip::Off).await;
+            return self.stream(passing, body, Skip::Off).await;
         };
         let _writing = cache.writing(&passing.head.method, &passing.place);
         if revocation::may_revoke(&passing.head.method, &passing.place) {
-            return self.revoke(cache, passing, body).await;
+            return self.revoke(cache, &passing, body).await;
         }
         if renewed::may_renew(&passing.head.method, &passing.place) {
             return self.renew(cache, passing, body).await;
         }
         let identity = match before(cache, &passing) {
             Ok(identity) => identity,
-            Err(skip) => return self.stream(passing.head, body, skip).await,
+            Err(skip) => return self.stream(passing, body, skip).await,
         };
         let (bytes, _held) = match body::read(body, cache.max_body(), Some(cache.room()))
             .await
@@ -295,7 +296,7 @@ impl Proxy {
         {
             Read::Whole(bytes, held) => (bytes, held),
             Read::Beyond(body) => {
-                return self.stream(passing.head, body, Skip::RequestTooLarge).await;
+                return self.stream(passing, body, Skip::RequestTooLarge).await;
             }
         };
         let key = Key::of(&KeyParts {
@@ -306,27 +307,31 @@ impl Proxy {
             headers: &passing.head.headers,
             body: &bytes,
         });
+        // Before anything is made for asking Vault.
+        if let Some(served) = cache.hit(&key) {
+            return Ok(served);
+        }
         let client = self.client.clone();
-        let head = Arc::new(passing.head);
-        let is_read = cache.keeps_secrets() && head.method == Method::GET && bytes.is_empty();
+        let is_read =
+            cache.keeps_secrets() && passing.head.method == Method::GET && bytes.is_empty();
         let asked = Asked {
             key,
             reading: is_read
-                .then(|| secret::reading(&client, &head, &passing.place, &passing.normal))
+                .then(|| secret::reading(&client, &passing))
                 .flatten(),
-            place: passing.place,
-            maker: passing.caller.maker,
+            place: passing.place.clone(),
+            maker: passing.caller.maker.clone(),
         };
         let fetch = move || {
-            let (client, request) = (client.clone(), whole(&head, &bytes));
+            let (client, request) = (client.clone(), whole(&passing.head, &bytes));
             async move { send(&client, request).await }
         };
         cache.answer(asked, fetch).await.map_err(Error::Cache)
     }
 
     /// Passes both bodies on as they come.
-    async fn stream(&self, head: Parts, body: Body, skip: Skip) -> Result<Served, Error> {
-        let request = Request::from_parts(head, Content::of(body));
+    async fn stream(&self, passing: Arc<Passing>, body: Body, skip: Skip) -> Result<Served, Error> {
+        let request = Request::from_parts(own_head(passing), Content::of(body));
         let response = send(&self.client, request).await.map_err(Error::Vault)?;
         Ok(Served {
             response,
@@ -336,7 +341,7 @@ impl Proxy {
 
     /// Sends a revocation in a task of its own: what Vault has revoked must end here too, also where the client
     /// hangs up before the answer.
-    async fn revoke(&self, cache: &Cache, passing: Passing, body: Body) -> Result<Served, Error> {
+    async fn revoke(&self, cache: &Cache, passing: &Passing, body: Body) -> Result<Served, Error> {
         let limit = REVOCATION_LIMIT;
         let Read::Whole(bytes, _) = body::read(body, limit, None).await.map_err(Error::Body)?
         else {
@@ -364,7 +369,12 @@ impl Proxy {
 
     /// Sends a renewal in a task of its own, for the same reason. What it renews is learnt from its answer; from its
     /// body only where that tells nothing, so one that is too long passes.
-    async fn renew(&self, cache: &Cache, passing: Passing, body: Body) -> Result<Served, Error> {
+    async fn renew(
+        &self,
+        cache: &Cache,
+        passing: Arc<Passing>,
+        body: Body,
+    ) -> Result<Served, Error> {
         let limit = REVOCATION_LIMIT;
         let (names, body) = match body::read(body, limit, None).await.map_err(Error::Body)? {
             Read::Whole(bytes, _) => (
@@ -374,7 +384,7 @@ impl Proxy {
             Read::Beyond(body) => (Vec::new(), Content::Streamed(body)),
         };
         let (cache, client) = (cache.clone(), self.client.clone());
-        let request = Request::from_parts(passing.head, body);
+        let request = Request::from_parts(own_head(passing), body);
         let task = self.revocations.spawn(async move {
             let sending = async move { send(&client, request).await };
             cache.renew(names, sending).await
@@ -443,7 +453,7 @@ fn before(cache: &Cache, passing: &Passing) -> Result<Identity, Skip> {
     let identity = passing
         .caller
         .identity
-        .ok_or(match forward::own(&head.headers) {
+        .ok_or_else(|| match forward::own(&head.headers) {
             forward::Own::None => Skip::Anonymous,
             _ => Skip::Credential,
         })?;
@@ -469,6 +479,11 @@ async fn send(
     }
     let response = client.forward(request).await?;
     Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
+}
+
+/// The head, copied only where it is kept for a second attempt.
+fn own_head(passing: Arc<Passing>) -> Parts {
+    Arc::try_unwrap(passing).map_or_else(|kept| kept.head.clone(), |own| own.head)
 }
 
 /// A request whose body was read, once more.

@@ -1,42 +1,77 @@
 //! The token: redacted, wiped on drop, and the watch on which it travels from auto-auth to everything else.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use http::HeaderValue;
+use ring::digest::{SHA256, digest};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-/// A Vault token's text. `Debug` shows nothing of it, and there is no `Display`.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Token(Zeroizing<String>);
+/// A Vault token's text, in one place however often it is cloned. `Debug` shows nothing of it, and there is no
+/// `Display`.
+#[derive(Clone)]
+pub(crate) struct Token(Arc<Inner>);
+
+struct Inner {
+    text: Zeroizing<String>,
+    /// Made when it is asked for: the same token comes with every request.
+    hash: OnceLock<[u8; 32]>,
+}
 
 impl Token {
     /// Takes the text as it is; `None` where it could not be sent as a header's value.
     pub(crate) fn new(text: impl Into<String>) -> Option<Self> {
         let text = Zeroizing::new(text.into());
         let sendable = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-        sendable.then_some(Self(text))
+        sendable.then(|| {
+            Self(Arc::new(Inner {
+                text,
+                hash: OnceLock::new(),
+            }))
+        })
     }
 
     /// The text, for a sink or a request.
     pub(crate) fn expose(&self) -> &str {
-        &self.0
+        &self.0.text
+    }
+
+    /// The text's SHA-256.
+    pub(crate) fn hash(&self) -> [u8; 32] {
+        *self.0.hash.get_or_init(|| sha256(self.expose()))
     }
 
     /// The text as the value of `X-Vault-Token`, marked so that nothing prints it.
     pub(crate) fn header(&self) -> HeaderValue {
-        let mut value = HeaderValue::from_str(&self.0).expect("`new` lets only visible ASCII in");
+        let mut value =
+            HeaderValue::from_str(self.expose()).expect("`new` lets only visible ASCII in");
         value.set_sensitive(true);
         value
     }
 }
 
+impl PartialEq for Token {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.text == other.0.text
+    }
+}
+
+impl Eq for Token {}
+
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(redacted)")
     }
+}
+
+/// Of a token's text: enough to tell tokens apart, and of no use to whoever reads it.
+pub(crate) fn sha256(text: &str) -> [u8; 32] {
+    let hash = digest(&SHA256, text.as_bytes());
+    hash.as_ref()
+        .try_into()
+        .expect("SHA-256 gives 32 bytes, whatever went in")
 }
 
 /// A token that auto-auth obtained, and what Vault said of it.

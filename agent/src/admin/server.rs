@@ -25,7 +25,6 @@ const LIMITS: Limits = Limits {
     idle_time: Duration::from_secs(5),
     head_time: Duration::from_secs(5),
     buffer: 8 << 10,
-    headers: 64,
 };
 /// After an accept error, mostly "too many open files": trying again at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -1,8 +1,8 @@
 //! Who asks. The token's text takes no part in anything that outlives the request: its hash does.
 
-use ring::digest::{Digest, SHA256, digest};
+use ring::digest::Digest;
 
-use crate::token::Token;
+use crate::token::{Token, sha256};
 
 /// A token's SHA-256: enough to tell tokens apart, and of no use to whoever reads it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -10,7 +10,7 @@ pub(crate) struct TokenId([u8; 32]);
 
 impl TokenId {
     pub(crate) fn of(text: &str) -> Self {
-        Self(hash(&digest(&SHA256, text.as_bytes())))
+        Self(sha256(text))
     }
 
     /// Of a token that was hashed before.
@@ -25,7 +25,7 @@ impl TokenId {
 
 impl From<&Token> for TokenId {
     fn from(token: &Token) -> Self {
-        Self::of(token.expose())
+        Self(token.hash())
     }
 }
 

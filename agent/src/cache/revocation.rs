@@ -49,7 +49,8 @@ pub(crate) struct Request<'a> {
 
 /// Whether the body must be read to know.
 pub(crate) fn may_revoke(method: &Method, place: &str) -> bool {
-    !readings(method, place).is_empty()
+    matches!(*method, Method::POST | Method::PUT | Method::DELETE)
+        && !readings(method, place).is_empty()
 }
 
 /// Vault reads on where we cannot: two JSON values, half of a surrogate pair, a form that is no UTF-8. It would end

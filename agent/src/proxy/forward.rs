@@ -7,10 +7,7 @@
 
 use std::sync::Arc;
 
-use http::header::{
-    AUTHORIZATION, CONNECTION, EXPECT, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-    TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{AUTHORIZATION, CONNECTION, TE, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use keyside_config::model::AttachToken;
 
@@ -21,20 +18,6 @@ use crate::token::{Live, Token};
 
 pub(super) const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
 pub(super) const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
-
-/// Headers that are for one connection (RFC 9110 §7.6.1, and two that predate it). `Expect` is among them here: this
-/// server has answered it when the body is read.
-const HOP_BY_HOP: [HeaderName; 9] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    EXPECT,
-];
 
 /// The credential that a client sent.
 #[derive(Debug, PartialEq, Eq)]
@@ -104,7 +87,10 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
         .flat_map(|names| names.split(','))
         .filter_map(|name| name.trim().parse().ok())
         .collect();
-    for name in declared.iter().chain(&HOP_BY_HOP) {
+    // One look at each header that is there is cheaper than to search for each that may be.
+    let there = headers.keys().filter(|name| is_hop_by_hop(name.as_str()));
+    let there: Vec<HeaderName> = there.cloned().collect();
+    for name in declared.iter().chain(&there) {
         headers.remove(name);
     }
 }
@@ -126,6 +112,23 @@ pub(super) fn enter(headers: &mut HeaderMap, configured: &HeaderValue, prepend: 
     if let Some(below) = below {
         headers.insert(NAMESPACE, below);
     }
+}
+
+/// Whether a header is for one connection (RFC 9110 §7.6.1, and two that predate it). `Expect` is taken for one: this
+/// server has answered it when the body is read.
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+            | "expect"
+    )
 }
 
 /// What the client sent. An empty token counts as none, as it does for Vault.

@@ -1,7 +1,7 @@
 //! What the proxy counts.
 
 use http::StatusCode;
-use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 use crate::cache::policy::Decision;
 
@@ -9,6 +9,9 @@ use crate::cache::policy::Decision;
 pub(crate) struct Metrics {
     requests: IntCounterVec,
     decisions: IntCounterVec,
+    /// Of the two above, what every hit counts: looked up once.
+    ok: IntCounter,
+    hits: IntCounter,
     pub(super) connections: IntGauge,
 }
 
@@ -24,26 +27,36 @@ impl Metrics {
             "Open connections of clients.",
         )?;
         registry.register(Box::new(connections.clone()))?;
+        let requests = counter(
+            "keyside_agent_proxy_requests_total",
+            "Requests to the proxy, by the status of the answer.",
+            "code",
+        )?;
+        let decisions = counter(
+            "keyside_agent_cache_total",
+            "Requests for Vault that were answered, by what the cache did.",
+            "decision",
+        )?;
         Ok(Self {
-            requests: counter(
-                "keyside_agent_proxy_requests_total",
-                "Requests to the proxy, by the status of the answer.",
-                "code",
-            )?,
-            decisions: counter(
-                "keyside_agent_cache_total",
-                "Requests for Vault that were answered, by what the cache did.",
-                "decision",
-            )?,
+            ok: requests.with_label_values(&[StatusCode::OK.as_str()]),
+            hits: decisions.with_label_values(&[Decision::Hit.label()]),
+            requests,
+            decisions,
             connections,
         })
     }
 
     pub(super) fn answered(&self, status: StatusCode) {
-        self.requests.with_label_values(&[status.as_str()]).inc();
+        match status {
+            StatusCode::OK => self.ok.inc(),
+            status => self.requests.with_label_values(&[status.as_str()]).inc(),
+        }
     }
 
     pub(super) fn decided(&self, decision: Decision) {
-        self.decisions.with_label_values(&[decision.label()]).inc();
+        match decision {
+            Decision::Hit => self.hits.inc(),
+            decision => self.decisions.with_label_values(&[decision.label()]).inc(),
+        }
     }
 }

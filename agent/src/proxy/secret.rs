@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Uri;
-use http::request::Parts;
 
-use super::{send, whole};
+use super::{Passing, send, whole};
 use crate::cache::identity::Identity;
 use crate::cache::key::{Key, Parts as KeyParts};
 use crate::cache::kv::request::{self, Asking, Reading};
@@ -15,28 +14,24 @@ use crate::cache::path;
 use crate::vault;
 use crate::vault::client::Client;
 
-/// `head` is the client's, as Vault gets it; without a body.
-pub(super) fn reading(
-    client: &Client,
-    head: &Arc<Parts>,
-    place: &str,
-    normal: &str,
-) -> Option<Reading> {
-    let version = request::version(place, head.uri.query())?;
+/// `passing` is without a body.
+pub(super) fn reading(client: &Client, passing: &Arc<Passing>) -> Option<Reading> {
+    let head = &passing.head;
+    let version = request::version(&passing.place, head.uri.query())?;
     // Shared by all identities: each proves by itself that it may read.
     let key = Key::of(&KeyParts {
         identity: Identity::Nobody,
         method: &head.method,
-        place: normal,
+        place: &passing.normal,
         query: head.uri.query(),
         headers: &head.headers,
         body: b"",
     });
     let raw = head.uri.path().strip_prefix(path::API)?.to_owned();
-    let (client, asking) = (client.clone(), Arc::clone(head));
+    let (client, asking) = (client.clone(), Arc::clone(passing));
     let beside = move |path: &str| -> Asking {
         let uri = Uri::try_from(format!("{}{path}", path::API));
-        let (client, mut request) = (client.clone(), whole(&asking, &Bytes::new()));
+        let (client, mut request) = (client.clone(), whole(&asking.head, &Bytes::new()));
         Box::pin(async move {
             *request.uri_mut() = uri.map_err(|odd| vault::error::Error::Request(odd.into()))?;
             send(&client, request).await

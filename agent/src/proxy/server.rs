@@ -24,7 +24,6 @@ const LIMITS: Limits = Limits {
     idle_time: Duration::from_mins(2),
     head_time: Duration::from_secs(10),
     buffer: 64 << 10,
-    headers: 128,
 };
 /// After an accept error, mostly "too many open files": trying again at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
