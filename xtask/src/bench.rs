@@ -3,18 +3,27 @@
 //! Invariant: both agents get the same server, login, sink and listener, and take turns, so that whatever else the
 //! machine does meets both.
 
+mod bare;
 pub(crate) mod capacity;
 mod contender;
+mod hits;
 mod idle;
+mod leases;
+mod load;
+mod memory;
+mod place;
 mod proc;
 pub(crate) mod report;
+mod rounds;
 mod samples;
 mod start;
+mod through;
 
 use anyhow::Context as _;
 use keyside_harness::{openbao, process, tools as parts};
 use lexopt::Arg;
 
+use self::bare::Bare;
 use self::capacity::Capacity;
 use self::contender::{Contender, Ground};
 use self::report::Report;
@@ -75,6 +84,7 @@ fn measure(options: Options) -> anyhow::Result<()> {
     process::keep_quiet();
     console::step("Build the release binary of the agent (a few minutes, the first time)");
     let agent = release::build("keyside-agent")?;
+    let bare = Bare::build()?;
     let mut report = Report::new()?;
     let contenders = [
         Contender::keyside(agent.path),
@@ -83,6 +93,21 @@ fn measure(options: Options) -> anyhow::Result<()> {
 
     let ground = Ground::new()?;
     report.server = version(ground.server())?;
+    console::step("Answers from the cache");
+    let hits = hits::rows(&ground, &contenders, &bare, options.quick)?;
+    report.rows.extend(hits.beside_peer);
+    report.bare = hits.beside_bare;
+    console::step("Requests that are passed on");
+    report
+        .rows
+        .extend(through::rows(&ground, &contenders, &bare, options.quick)?);
+    console::step("Memory of an agent that is used");
+    report
+        .rows
+        .extend(memory::rows(&ground, &contenders, options.quick)?);
+    console::step("Far more leases than a pod has");
+    let [ours, _] = &contenders;
+    report.rows.extend(leases::rows(ours, options.quick)?);
     console::step("From the start of the process to the token in the sink");
     report
         .rows
@@ -100,6 +125,8 @@ fn measure(options: Options) -> anyhow::Result<()> {
 
     console::heading("Beside the peer");
     console::text(&report.table());
+    console::heading("Beside a bare hyper server of the same build");
+    console::text(&report.bare_table());
     console::heading("OpenBao's own limits here");
     console::text(&report.capacity_table());
     let path = parts::root()?.join("target/bench.json");

@@ -10,7 +10,10 @@ use super::samples::Samples;
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Unit {
+    Count,
+    Seconds,
     Milliseconds,
+    Microseconds,
     Megabytes,
     /// Of a processor.
     SecondsPerHour,
@@ -23,11 +26,15 @@ pub(super) enum Unit {
 pub(super) enum Target {
     /// Ours, in the row's unit.
     AtMost(f64),
-    /// And this many times less than the peer's.
+    /// And this many times better than the peer's.
     AtMostAndBy(f64, f64),
+    /// Ours, in the row's unit, and of every run.
+    NeverOver(f64),
+    /// This many times better than the peer's.
+    By(f64),
 }
 
-/// One thing that was measured: less is better.
+/// One thing that was measured: less is better, but for what is counted per second.
 #[derive(Debug, Serialize)]
 pub(super) struct Row {
     what: &'static str,
@@ -54,6 +61,8 @@ pub(super) struct Report {
     /// What else the machine was doing before and, with our own share, after.
     load: (f64, f64),
     pub(super) rows: Vec<Row>,
+    /// Beside the bare server.
+    pub(super) bare: Vec<Row>,
     pub(super) capacity: Vec<Limit>,
 }
 
@@ -74,7 +83,7 @@ impl Row {
         })
     }
 
-    /// For what belongs to no agent.
+    /// For what has no counterpart.
     pub(super) fn alone(what: &'static str, unit: Unit, values: Vec<f64>) -> anyhow::Result<Self> {
         Ok(Self {
             what,
@@ -85,19 +94,38 @@ impl Row {
         })
     }
 
-    /// How many times less ours is.
+    pub(super) fn at_most(self, limit: f64) -> Self {
+        Self {
+            target: Some(Target::AtMost(limit)),
+            ..self
+        }
+    }
+
+    pub(super) fn never_over(self, limit: f64) -> Self {
+        Self {
+            target: Some(Target::NeverOver(limit)),
+            ..self
+        }
+    }
+
+    /// How many times better ours is.
     fn ratio(&self) -> Option<f64> {
-        let peers = self.peers.as_ref()?;
-        Some(peers.median() / self.ours.median())
+        let (ours, peers) = (self.ours.median(), self.peers.as_ref()?.median());
+        Some(match self.unit {
+            Unit::PerSecond => ours / peers,
+            _ => peers / ours,
+        })
     }
 
     fn met(&self) -> Option<bool> {
         let ours = self.ours.median();
         Some(match self.target? {
             Target::AtMost(limit) => ours <= limit,
+            Target::NeverOver(limit) => self.ours.greatest() <= limit,
             Target::AtMostAndBy(limit, times) => {
                 ours <= limit && self.ratio().is_some_and(|ratio| ratio >= times)
             }
+            Target::By(times) => self.ratio().is_some_and(|ratio| ratio >= times),
         })
     }
 
@@ -106,7 +134,9 @@ impl Row {
         let unit = self.unit;
         let target = self.target.map(|target| match target {
             Target::AtMost(limit) => format!("≤ {limit} {unit}"),
+            Target::NeverOver(limit) => format!("never over {limit} {unit}"),
             Target::AtMostAndBy(limit, times) => format!("≤ {limit} {unit}, ≥ {times} ×"),
+            Target::By(times) => format!("≥ {times} ×"),
         });
         let verdict = match self.met() {
             Some(true) => ": met",
@@ -124,7 +154,8 @@ impl Row {
     }
 }
 
-const HEADS: [&str; 5] = ["what", "less by", "Keyside", "bao agent", "target"];
+const HEADS: [&str; 5] = ["what", "better by", "Keyside", "bao agent", "target"];
+const BARE_HEADS: [&str; 5] = ["what", "as good by", "Keyside", "bare server", "target"];
 const LIMIT_HEADS: [&str; 3] = ["requests", "per second", "processor time for one"];
 
 impl Limit {
@@ -145,6 +176,7 @@ impl Report {
             cores: std::thread::available_parallelism()?.get(),
             load: (load, load),
             rows: Vec::new(),
+            bare: Vec::new(),
             capacity: Vec::new(),
         })
     }
@@ -160,6 +192,11 @@ impl Report {
         aligned(HEADS, &rows)
     }
 
+    pub(super) fn bare_table(&self) -> String {
+        let rows: Vec<_> = self.bare.iter().map(Row::cells).collect();
+        aligned(BARE_HEADS, &rows)
+    }
+
     pub(super) fn capacity_table(&self) -> String {
         let rows: Vec<_> = self.capacity.iter().map(Limit::cells).collect();
         aligned(LIMIT_HEADS, &rows)
@@ -172,14 +209,16 @@ impl Report {
     /// For the page.
     pub(super) fn markdown(&self) -> String {
         let rows: Vec<_> = self.rows.iter().map(Row::cells).collect();
+        let bare: Vec<_> = self.bare.iter().map(Row::cells).collect();
         let limits: Vec<_> = self.capacity.iter().map(Limit::cells).collect();
         format!(
             "OpenBao {}, {} cores, load {:.1} before the run. Medians, and between which values half of the runs \
-             lay.\n\n{}\n{}",
+             lay.\n\n{}\n{}\n{}",
             self.server,
             self.cores,
             self.load.0,
             marked(HEADS, &rows),
+            marked(BARE_HEADS, &bare),
             marked(LIMIT_HEADS, &limits)
         )
     }
@@ -188,7 +227,10 @@ impl Report {
 impl fmt::Display for Unit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Count => "",
+            Self::Seconds => "s",
             Self::Milliseconds => "ms",
+            Self::Microseconds => "µs",
             Self::Megabytes => "MB",
             Self::SecondsPerHour => "s/h",
             Self::PerSecond => "/s",
@@ -203,7 +245,10 @@ impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (lower, upper) = self.0.quartiles();
         let [median, lower, upper] = [self.0.median(), lower, upper].map(digits);
-        write!(f, "{median} {} ({lower} to {upper})", self.1)
+        match self.1 {
+            Unit::Count => write!(f, "{median} ({lower} to {upper})"),
+            unit => write!(f, "{median} {unit} ({lower} to {upper})"),
+        }
     }
 }
 
@@ -274,6 +319,8 @@ mod tests {
             (5.0, 60.0, Target::AtMostAndBy(5.0, 12.0), true),
             (5.0, 59.0, Target::AtMostAndBy(5.0, 12.0), false),
             (5.1, 99.0, Target::AtMostAndBy(5.0, 12.0), false),
+            (5.0, 20.0, Target::By(4.0), true),
+            (5.0, 19.0, Target::By(4.0), false),
         ] {
             assert_eq!(
                 row(ours, peers, target).met(),
@@ -284,11 +331,17 @@ mod tests {
     }
 
     #[test]
+    fn more_is_better_of_what_is_counted_per_second() {
+        let row = Row::beside("hits", Unit::PerSecond, vec![60.0], vec![10.0], None).unwrap();
+        assert_eq!(row.ratio(), Some(6.0));
+    }
+
+    #[test]
     fn a_row_shows_the_ratio_before_the_numbers() {
         let cells = row(4.0, 80.0, Target::AtMostAndBy(5.0, 12.0)).cells();
         assert_eq!(
             marked(HEADS, &[cells]),
-            "| what | less by | Keyside | bao agent | target |\n|---|---|---|---|---|\n\
+            "| what | better by | Keyside | bao agent | target |\n|---|---|---|---|---|\n\
              | memory | 20.0 × | 4.00 MB (4.00 to 4.00) | 80.0 MB (80.0 to 80.0) | ≤ 5 MB, ≥ 12 ×: met |\n"
         );
     }

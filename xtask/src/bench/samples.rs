@@ -18,6 +18,10 @@ impl Samples {
         self.at(0.5)
     }
 
+    pub(super) fn greatest(&self) -> f64 {
+        self.at(1.0)
+    }
+
     /// Half of the runs lie between the two.
     pub(super) fn quartiles(&self) -> (f64, f64) {
         (self.at(0.25), self.at(0.75))
