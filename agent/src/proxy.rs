@@ -6,6 +6,8 @@
 //! Invariant: a request is sent to Vault at most once, as it came, but for hop-by-hop headers, the token and the
 //! namespace. One that only reads, and that was refused because the agent's own token is dead, is sent once more.
 //! Invariant: a revocation is applied although the client that asked for it has left.
+//!
+//! What a hit does not need is in futures of their own, so that a hit's own is small: there is one for each request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -172,7 +174,7 @@ impl Proxy {
         }
         match path.strip_prefix(path::API) {
             Some(path) => self.pass(head, path, body).await,
-            None => self.control(&path, &head, body).await,
+            None => Box::pin(self.control(&path, &head, body)).await,
         }
     }
 
@@ -187,7 +189,7 @@ impl Proxy {
         if let Some(before) = before {
             // A login in between may have led to a second attempt.
             let own = std::iter::once(before).chain(self.live());
-            response = conceal::conceal(response, own).await?;
+            response = Box::pin(conceal::conceal(response, own)).await?;
         }
         forward::last_hop(&mut response);
         self.mark(&mut response, served.decision);
@@ -243,7 +245,7 @@ impl Proxy {
             return Err(absent);
         };
         let first = tokens.wait_for(|state| state.live().is_some());
-        match tokio::time::timeout(FIRST_LOGIN, first).await {
+        match Box::pin(tokio::time::timeout(FIRST_LOGIN, first)).await {
             Ok(Ok(state)) => Ok(state.live().cloned()),
             _ => Err(absent),
         }
@@ -262,33 +264,44 @@ impl Proxy {
             return Ok(served);
         }
         checks.refused(generation);
-        let Some(again) = again else {
-            return Ok(served);
-        };
+        match again {
+            Some(again) => Ok(Box::pin(self.replay(again, served, checks, generation)).await),
+            None => Ok(served),
+        }
+    }
+
+    /// Serves what was refused once more, with the token that follows the dead one.
+    async fn replay(
+        &self,
+        again: Arc<Passing>,
+        refused: Served,
+        checks: &Checks,
+        generation: u64,
+    ) -> Served {
         let Some(live) = checks.successor(generation).await else {
-            return Ok(served);
+            return refused;
         };
         let mut again = Arc::unwrap_or_clone(again);
         again.caller = forward::attach(&mut again.head.headers, &live);
         let replayed = self.serve(Arc::new(again), body::full(Bytes::new())).await;
         // Vault's own answer says more than that there was none.
-        Ok(replayed.unwrap_or(served))
+        replayed.unwrap_or(refused)
     }
 
     async fn serve(&self, passing: Arc<Passing>, body: Body) -> Result<Served, Error> {
         let Some(cache) = &self.cache else {
-            return self.stream(passing, body, Skip::Off).await;
+            return Box::pin(self.stream(passing, body, Skip::Off)).await;
         };
         let _writing = cache.writing(&passing.head.method, &passing.place);
         if revocation::may_revoke(&passing.head.method, &passing.place) {
-            return self.revoke(cache, &passing, body).await;
+            return Box::pin(self.revoke(cache, &passing, body)).await;
         }
         if renewed::may_renew(&passing.head.method, &passing.place) {
             return self.renew(cache, passing, body).await;
         }
         let identity = match before(cache, &passing) {
             Ok(identity) => identity,
-            Err(skip) => return self.stream(passing, body, skip).await,
+            Err(skip) => return Box::pin(self.stream(passing, body, skip)).await,
         };
         let (bytes, _held) = match body::read(body, cache.max_body(), Some(cache.room()))
             .await
@@ -296,7 +309,8 @@ impl Proxy {
         {
             Read::Whole(bytes, held) => (bytes, held),
             Read::Beyond(body) => {
-                return self.stream(passing, body, Skip::RequestTooLarge).await;
+                let skip = Skip::RequestTooLarge;
+                return Box::pin(self.stream(passing, body, skip)).await;
             }
         };
         let key = Key::of(&KeyParts {
@@ -326,7 +340,9 @@ impl Proxy {
             let (client, request) = (client.clone(), whole(&passing.head, &bytes));
             async move { send(&client, request).await }
         };
-        cache.answer(asked, fetch).await.map_err(Error::Cache)
+        Box::pin(cache.answer(asked, fetch))
+            .await
+            .map_err(Error::Cache)
     }
 
     /// Passes both bodies on as they come.

@@ -20,6 +20,9 @@ enum Node {
 /// The one spelling of a JSON text: keys sorted, no white space, strings escaped in one way. `None` where it is no
 /// JSON, where an object names a key twice (readers disagree on which one counts), or where it nests too deep.
 pub(crate) fn canonical(text: &[u8]) -> Option<String> {
+    if text.is_empty() {
+        return None;
+    }
     let text = std::str::from_utf8(text).ok()?;
     let mut node = parse(text)?;
     if !sort(&mut node) {

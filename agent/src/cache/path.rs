@@ -54,11 +54,15 @@ pub(crate) fn segments(path: &str) -> Vec<&str> {
 }
 
 fn check(decoded: &str) -> Result<(), Error> {
-    if decoded.chars().any(char::is_control) {
-        return Err(Error::Control);
-    }
-    if decoded.contains('\\') {
-        return Err(Error::Backslash);
+    let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'\\';
+    // Most paths hold nothing that is worth a second look.
+    if !decoded.bytes().all(plain) {
+        if decoded.chars().any(char::is_control) {
+            return Err(Error::Control);
+        }
+        if decoded.contains('\\') {
+            return Err(Error::Backslash);
+        }
     }
     let mut segments = decoded.split('/').peekable();
     while let Some(segment) = segments.next() {
