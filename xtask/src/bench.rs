@@ -21,7 +21,7 @@ mod through;
 
 use anyhow::Context as _;
 use keyside_harness::{openbao, process, tools as parts};
-use lexopt::Arg;
+use lexopt::{Arg, ValueExt as _};
 
 use self::bare::Bare;
 use self::capacity::Capacity;
@@ -30,19 +30,33 @@ use self::report::Report;
 use crate::{console, document, release, shell, tools};
 
 const HELP: &str = "\
-Usage: cargo xtask bench [--quick] [--write]
+Usage: cargo xtask bench [--quick] [--write] [--only PART]...
 
   --quick  a look at every row, in seconds; the numbers mean little
   --write  put the tables into docs/performance.md, and what OpenBao bears into xtask/src/simulate/capacity.json
+  --only   start, idle, hits, through, memory, leases or capacity
 ";
 
 /// Where the tables are shown.
 const PAGE: &str = "docs/performance.md";
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Options {
     quick: bool,
     write: bool,
+    /// Parts by name; none: all.
+    only: Vec<String>,
+}
+
+impl Options {
+    /// Whether this part is wanted; says so, if it is.
+    fn wants(&self, part: &str, title: &str) -> bool {
+        let wanted = self.only.is_empty() || self.only.iter().any(|only| only == part);
+        if wanted {
+            console::step(title);
+        }
+        wanted
+    }
 }
 
 pub(crate) fn run(arguments: &mut lexopt::Parser) -> anyhow::Result<()> {
@@ -51,6 +65,7 @@ pub(crate) fn run(arguments: &mut lexopt::Parser) -> anyhow::Result<()> {
         match argument {
             Arg::Long("quick") => options.quick = true,
             Arg::Long("write") => options.write = true,
+            Arg::Long("only") => options.only.push(arguments.value()?.string()?),
             Arg::Long("help") | Arg::Short('h') => {
                 console::text(HELP);
                 return Ok(());
@@ -59,27 +74,30 @@ pub(crate) fn run(arguments: &mut lexopt::Parser) -> anyhow::Result<()> {
         }
     }
     anyhow::ensure!(
-        !(options.quick && options.write),
-        "what a quick run finds is not worth writing down"
+        !(options.write && (options.quick || !options.only.is_empty())),
+        "what a quick run or a part of one finds is not worth writing down"
     );
     if cfg!(debug_assertions) && !options.quick {
-        return again_but_fast(options);
+        return again_but_fast(&options);
     }
-    measure(options)
+    measure(&options)
 }
 
 /// Runs this command as a program that was optimised: the clients that load OpenBao share the machine with it, and
 /// the login that is measured by itself shall take no longer than an agent's.
-fn again_but_fast(options: Options) -> anyhow::Result<()> {
+fn again_but_fast(options: &Options) -> anyhow::Result<()> {
     let mut command = shell::cargo(["run", "--quiet", "--profile", "measure"])?;
     command.args(["--package", "xtask", "--", "bench"]);
     if options.write {
         command.arg("--write");
     }
+    for only in &options.only {
+        command.args(["--only", only]);
+    }
     shell::run(&mut command)
 }
 
-fn measure(options: Options) -> anyhow::Result<()> {
+fn measure(options: &Options) -> anyhow::Result<()> {
     tools::install()?;
     process::keep_quiet();
     console::step("Build the release binary of the agent (a few minutes, the first time)");
@@ -93,34 +111,41 @@ fn measure(options: Options) -> anyhow::Result<()> {
 
     let ground = Ground::new()?;
     report.server = version(ground.server())?;
-    console::step("Answers from the cache");
-    let hits = hits::rows(&ground, &contenders, &bare, options.quick)?;
-    report.rows.extend(hits.beside_peer);
-    report.bare = hits.beside_bare;
-    console::step("Requests that are passed on");
-    report
-        .rows
-        .extend(through::rows(&ground, &contenders, &bare, options.quick)?);
-    console::step("Memory of an agent that is used");
-    report
-        .rows
-        .extend(memory::rows(&ground, &contenders, options.quick)?);
-    console::step("Far more leases than a pod has");
-    let [ours, _] = &contenders;
-    report.rows.extend(leases::rows(ours, options.quick)?);
-    console::step("From the start of the process to the token in the sink");
-    report
-        .rows
-        .extend(start::rows(&ground, &contenders, options.quick)?);
-    console::step("With the token in hand, and nobody asking for anything");
-    report
-        .rows
-        .extend(idle::rows(&ground, &contenders, options.quick)?);
+    let quick = options.quick;
+    if options.wants(
+        "start",
+        "From the start of the process to the token in the sink",
+    ) {
+        report.add(start::rows(&ground, &contenders, quick)?);
+    }
+    if options.wants(
+        "idle",
+        "With the token in hand, and nobody asking for anything",
+    ) {
+        report.add(idle::rows(&ground, &contenders, quick)?);
+    }
+    if options.wants("hits", "Answers from the cache") {
+        let hits = hits::rows(&ground, &contenders, &bare, quick)?;
+        report.add(hits.beside_peer);
+        report.bare = hits.beside_bare;
+    }
+    if options.wants("through", "Requests that are passed on") {
+        report.add(through::rows(&ground, &contenders, &bare, quick)?);
+    }
+    if options.wants("memory", "Memory of an agent that is used") {
+        report.add(memory::rows(&ground, &contenders, quick)?);
+    }
     drop(ground);
-
-    console::step("What OpenBao bears, storing on disk");
-    let capacity = Capacity::measure(options.quick)?;
-    report.capacity = capacity.rows()?;
+    if options.wants("leases", "Far more leases than a pod has") {
+        let [ours, _] = &contenders;
+        report.add(leases::rows(ours, quick)?);
+    }
+    let mut capacity = None;
+    if options.wants("capacity", "What OpenBao bears, storing on disk") {
+        let measured = Capacity::measure(quick)?;
+        report.capacity = measured.rows()?;
+        capacity = Some(measured);
+    }
     report.finish()?;
 
     console::heading("Beside the peer");
@@ -134,7 +159,9 @@ fn measure(options: Options) -> anyhow::Result<()> {
     console::note(&format!("all of it, in numbers: {}", path.display()));
     if options.write {
         document::replace(PAGE, "bench", &report.markdown())?;
-        capacity.write()?;
+        if let Some(capacity) = capacity {
+            capacity.write()?;
+        }
         console::note(&format!("written to {PAGE}"));
     }
     Ok(())

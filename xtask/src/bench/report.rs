@@ -60,7 +60,7 @@ pub(super) struct Report {
     cores: usize,
     /// What else the machine was doing before and, with our own share, after.
     load: (f64, f64),
-    pub(super) rows: Vec<Row>,
+    rows: Vec<Row>,
     /// Beside the bare server.
     pub(super) bare: Vec<Row>,
     pub(super) capacity: Vec<Limit>,
@@ -179,6 +179,10 @@ impl Report {
             bare: Vec::new(),
             capacity: Vec::new(),
         })
+    }
+
+    pub(super) fn add(&mut self, rows: Vec<Row>) {
+        self.rows.extend(rows);
     }
 
     pub(super) fn finish(&mut self) -> anyhow::Result<()> {
