@@ -102,7 +102,7 @@ impl App {
         let registry = Registry::new();
         admin::process::register(&registry, started).map_err(Error::metrics)?;
         let readiness = Readiness::default();
-        let gate = vault::gate::Metrics::new(&registry).map_err(Error::metrics)?;
+        let gate = vault::gate::metrics::Metrics::new(&registry).map_err(Error::metrics)?;
         let gate = vault::gate::Gate::new(&config.limits, gate);
         let client =
             vault::client::Client::new(&config.vault, gate.clone()).map_err(Error::Vault)?;

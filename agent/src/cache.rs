@@ -56,6 +56,7 @@ use policy::Decision;
 use recent::{Ended, Limited};
 use revocation::Revoked;
 use store::saved::Saved;
+use store::timers::Next;
 use store::{Bounds, Found, Maker, Store};
 
 /// Renewal records beyond the answers: for each answer in the cache, so many that were dropped for space.
@@ -263,6 +264,11 @@ impl Cache {
             cache: self.clone(),
             places,
         })
+    }
+
+    /// Leases and tokens by what happens to them next.
+    pub(crate) fn next(&self) -> [(Next, usize); 3] {
+        self.with(|state| state.store.next())
     }
 
     pub(crate) fn max_body(&self) -> usize {

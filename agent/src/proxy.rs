@@ -149,6 +149,9 @@ impl Proxy {
         let response = match self.route(guard, offer, head, body).await {
             Ok(response) => response,
             Err(error) => {
+                if let Error::Refused(refusal) = &error {
+                    self.metrics.refused(refusal);
+                }
                 if error.is_upstream() {
                     let error = keyside_lifecycle::error::chain(&error);
                     tracing::debug!(event = "proxy_failed", error, "a client was told so");

@@ -40,7 +40,10 @@ impl Parts {
         let cache = match &config.cache {
             Some(config) => {
                 let metrics = cache::metrics::Metrics::new(registry).map_err(Error::metrics)?;
-                Some(Cache::new(config, metrics))
+                let cache = Cache::new(config, metrics);
+                cache::metrics::Leases::register(cache.clone(), registry)
+                    .map_err(Error::metrics)?;
+                Some(cache)
             }
             None => None,
         };

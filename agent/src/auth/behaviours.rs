@@ -324,7 +324,10 @@ impl Agent {
         let jwt = server.folder.path().join("jwt");
         std::fs::write(&jwt, "the-jwt").unwrap();
         let registry = Registry::new();
-        let gate = Gate::new(&Limits::default(), gate::Metrics::new(&registry).unwrap());
+        let gate = Gate::new(
+            &Limits::default(),
+            gate::metrics::Metrics::new(&registry).unwrap(),
+        );
         let vault = Vault {
             address: Address::Unix(server.folder.path().join("vault.sock")),
             ..Vault::default()

@@ -8,6 +8,9 @@ use tokio::time::Instant;
 use crate::token::Tokens;
 use keyside_machine::login::Failure;
 
+/// What logins and renewals end in.
+const ATTEMPTS: [&str; 5] = ["success", "refused", "unavailable", "no_credential", "held"];
+
 pub(super) struct Metrics {
     logins: IntCounterVec,
     renewals: IntCounterVec,
@@ -39,6 +42,14 @@ impl Metrics {
                 &["result"],
             )?,
         };
+        // Those that are there from the start can be told from those that never were.
+        for result in ATTEMPTS {
+            metrics.logins.with_label_values(&[result]);
+            metrics.renewals.with_label_values(&[result]);
+        }
+        for result in ["verified", "unverified", "refused"] {
+            metrics.resumptions.with_label_values(&[result]);
+        }
         registry.register(Box::new(metrics.logins.clone()))?;
         registry.register(Box::new(metrics.renewals.clone()))?;
         registry.register(Box::new(metrics.resumptions.clone()))?;

@@ -341,7 +341,7 @@ async fn a_silent_vault_does_not_hold_the_task_for_ever() {
     let registry = Registry::new();
     let gate = gate::Gate::new(
         &keyside_config::model::Limits::default(),
-        gate::Metrics::new(&registry).unwrap(),
+        gate::metrics::Metrics::new(&registry).unwrap(),
     );
     let client = vault::client::Client::new(&vault, gate).unwrap();
     let path = folder.path().join("jwt");

@@ -1,6 +1,13 @@
 //! What the cache counts.
 
-use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+use super::Cache;
+
+/// What renewals bring.
+const OUTCOMES: [&str; 5] = ["renewed", "gone", "token_dead", "refused", "away"];
 
 #[derive(Clone)]
 pub(crate) struct Metrics {
@@ -24,6 +31,9 @@ impl Metrics {
             ),
             &["outcome"],
         )?;
+        for outcome in OUTCOMES {
+            renewals.with_label_values(&[outcome]);
+        }
         registry.register(Box::new(renewals.clone()))?;
         Ok(Self {
             answers: gauge("keyside_agent_cache_entries", "Answers in the cache.")?,
@@ -37,5 +47,39 @@ impl Metrics {
             )?,
             renewals,
         })
+    }
+}
+
+/// Leases and tokens by what happens to them next, counted when it is asked for.
+pub(crate) struct Leases {
+    cache: Cache,
+    gauge: IntGaugeVec,
+}
+
+impl Leases {
+    pub(crate) fn register(cache: Cache, registry: &Registry) -> Result<(), prometheus::Error> {
+        let gauge = IntGaugeVec::new(
+            Opts::new(
+                "keyside_agent_cache_leases",
+                "Leases and tokens that the cache looks after, by what happens to them next: a renewal, their end, \
+                 or nothing.",
+            ),
+            &["next"],
+        )?;
+        registry.register(Box::new(Self { cache, gauge }))
+    }
+}
+
+impl Collector for Leases {
+    fn desc(&self) -> Vec<&Desc> {
+        self.gauge.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        for (next, count) in self.cache.next() {
+            let gauge = self.gauge.with_label_values(&[next.label()]);
+            gauge.set(super::gauge(count));
+        }
+        self.gauge.collect()
     }
 }

@@ -23,7 +23,7 @@ use super::policy::{Made, Skip, What};
 use crate::token::Token;
 
 pub(crate) mod saved;
-mod timers;
+pub(crate) mod timers;
 pub(super) mod tree;
 
 /// How deep a chain of tokens is followed. Vault has no limit; a chain this deep is nobody's use.

@@ -56,6 +56,30 @@ pub(crate) enum Refusal {
     HeadersTooLarge,
 }
 
+/// The labels of all refusals.
+pub(super) const REASONS: [&str; 6] = [
+    "no_request_header",
+    "foreign_host",
+    "no_host",
+    "forwarded",
+    "repeated_header",
+    "headers_too_large",
+];
+
+impl Refusal {
+    /// In the metrics.
+    pub(super) const fn label(&self) -> &'static str {
+        match self {
+            Self::NoRequestHeader => "no_request_header",
+            Self::ForeignHost => "foreign_host",
+            Self::NoHost => "no_host",
+            Self::Forwarded(_) => "forwarded",
+            Self::Repeated(_) => "repeated_header",
+            Self::HeadersTooLarge => "headers_too_large",
+        }
+    }
+}
+
 impl Guard {
     /// The rules of a listener that is bound to a loopback address, or not.
     pub(crate) fn new(listener: &Listener, loopback: bool) -> Self {

@@ -3,6 +3,7 @@
 use http::StatusCode;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
+use super::guard::{self, Refusal};
 use crate::cache::policy::Decision;
 
 #[derive(Clone)]
@@ -12,6 +13,7 @@ pub(crate) struct Metrics {
     /// Of the two above, what every hit counts: looked up once.
     ok: IntCounter,
     hits: IntCounter,
+    refused: IntCounterVec,
     pub(super) connections: IntGauge,
 }
 
@@ -37,7 +39,16 @@ impl Metrics {
             "Requests for Vault that were answered, by what the cache did.",
             "decision",
         )?;
+        let refused = counter(
+            "keyside_agent_proxy_refused_total",
+            "Requests that the guard let through to nobody, by why.",
+            "reason",
+        )?;
+        for reason in guard::REASONS {
+            refused.with_label_values(&[reason]);
+        }
         Ok(Self {
+            refused,
             ok: requests.with_label_values(&[StatusCode::OK.as_str()]),
             hits: decisions.with_label_values(&[Decision::Hit.label()]),
             requests,
@@ -51,6 +62,10 @@ impl Metrics {
             StatusCode::OK => self.ok.inc(),
             status => self.requests.with_label_values(&[status.as_str()]).inc(),
         }
+    }
+
+    pub(super) fn refused(&self, refusal: &Refusal) {
+        self.refused.with_label_values(&[refusal.label()]).inc();
     }
 
     pub(super) fn decided(&self, decision: Decision) {

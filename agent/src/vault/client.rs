@@ -2,9 +2,10 @@
 //!
 //! What a client of the proxy asked goes by [`forward`].
 //!
-//! Invariant: a request that may have reached Vault is never sent twice, unless the answer was to ask another node. The pool repeats a request by itself only
-//! when hyper hands it back whole because the idle connection it was queued on had already closed: nothing of it,
-//! neither head nor body, had been written then (`retry_canceled_requests` of hyper-util).
+//! Invariant: a request that may have reached Vault is never sent twice, unless the answer was to ask another node. The
+//! pool repeats a request by itself only when hyper hands it back whole because the idle connection it was queued on had
+//! already closed: nothing of it, neither head nor body, had been written then (`retry_canceled_requests` of
+//! hyper-util).
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
@@ -27,6 +28,7 @@ use zeroize::Zeroizing;
 
 use super::connect::{Connector, Dial};
 use super::error::Error;
+use super::gate::metrics::Caller;
 use super::gate::{Gate, Pass, Reason, Turn};
 use super::wire::{Call, Errors, Secret};
 use super::{Body, tls};
@@ -254,7 +256,7 @@ impl Client {
         })
     }
 
-    /// Sends, follows redirects within the cluster, and reads to the end. A body that breaks off is the caller's affair:
+    /// Sends, following redirects within the cluster, and reads to the end. A body that breaks off is the caller's affair:
     /// an error needs none.
     async fn exchange(
         &self,
@@ -263,22 +265,29 @@ impl Client {
         within: Duration,
     ) -> Result<(Parts, Result<Bytes, Cause>), Error> {
         let answered = async {
-            let mut answer = self.send(self.request(call, single_use, None)?).await?;
-            let mut from = self.uri_of(call)?;
-            for _ in 0..redirect::MOST {
-                let Some(to) = redirect::target(&self.0.vault, &from, &answer) else {
-                    break;
-                };
-                from = to.clone();
-                answer = self.send(self.request(call, single_use, Some(to))?).await?;
-            }
-            let (head, body) = answer.into_parts();
+            let start = Instant::now();
+            let answer = self.follow(call, single_use).await;
+            self.0.gate.took(Caller::Agent, start.elapsed());
+            let (head, body) = answer?.into_parts();
             let body = Limited::new(body, ANSWER_LIMIT).collect().await;
             Ok((head, body.map(http_body_util::Collected::to_bytes)))
         };
         tokio::time::timeout(within, answered)
             .await
             .map_err(|_elapsed| self.timed_out(within))?
+    }
+
+    async fn follow(&self, call: &Call<'_>, single_use: bool) -> Result<Response<Incoming>, Error> {
+        let mut answer = self.send(self.request(call, single_use, None)?).await?;
+        let mut from = self.uri_of(call)?;
+        for _ in 0..redirect::MOST {
+            let Some(to) = redirect::target(&self.0.vault, &from, &answer) else {
+                break;
+            };
+            from = to.clone();
+            answer = self.send(self.request(call, single_use, Some(to))?).await?;
+        }
+        Ok(answer)
     }
 
     fn read(

@@ -19,7 +19,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant};
 
 use super::client::Client;
-use super::gate::{Gate, Metrics};
+use super::gate::Gate;
+use super::gate::metrics::Metrics;
 
 /// A request as it arrived.
 #[derive(Clone, Debug)]

@@ -12,12 +12,15 @@ use keyside_config::model::Limits;
 use keyside_lifecycle::error::chain;
 use keyside_machine::breaker::{self, Breaker, Found};
 use keyside_machine::bucket::{Bucket, LANES, Lane};
-use prometheus::{CounterVec, IntCounterVec, IntGauge, Opts, Registry};
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Duration, Instant};
 
 use super::error::{Absence, Error};
+
+pub(crate) mod metrics;
+
+use metrics::{Caller, Metrics};
 
 /// Why the agent asks Vault by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +36,16 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
+    const ALL: [Self; 7] = [
+        Self::Login,
+        Self::Renew,
+        Self::Wrap,
+        Self::Unwrap,
+        Self::LookUp,
+        Self::LeaseRenew,
+        Self::Probe,
+    ];
+
     const fn lane(self) -> Lane {
         match self {
             Self::Login | Self::Renew | Self::Wrap | Self::Unwrap | Self::LookUp | Self::Probe => {
@@ -95,6 +108,11 @@ impl Gate {
             found: Notify::new(),
             metrics,
         }))
+    }
+
+    /// Counts how long Vault took.
+    pub(super) fn took(&self, caller: Caller, time: Duration) {
+        self.0.metrics.took(caller, time);
     }
 
     /// Since when Vault has been away; `None` while it is there.
@@ -229,6 +247,7 @@ impl Gate {
         self.0.found.notify_waiters();
         if !known {
             self.0.metrics.up.set(0);
+            self.0.metrics.outages.inc();
             tracing::warn!(
                 event = "outage_began",
                 error = chain(error),
@@ -344,64 +363,6 @@ impl Inner {
     /// A panic while the lock was held leaves numbers that are still numbers.
     fn locked(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What went through, and what had to wait.
-#[derive(Clone)]
-pub(crate) struct Metrics {
-    passed: IntCounterVec,
-    waited: IntCounterVec,
-    seconds: CounterVec,
-    up: IntGauge,
-}
-
-impl Metrics {
-    pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let labels = ["reason"];
-        let metrics = Self {
-            passed: IntCounterVec::new(
-                Opts::new(
-                    "keyside_agent_gate_requests_total",
-                    "Requests that the agent sent by itself, by reason",
-                ),
-                &labels,
-            )?,
-            waited: IntCounterVec::new(
-                Opts::new(
-                    "keyside_agent_gate_waits_total",
-                    "Of these, requests that the ceiling held back",
-                ),
-                &labels,
-            )?,
-            seconds: CounterVec::new(
-                Opts::new(
-                    "keyside_agent_gate_wait_seconds_total",
-                    "For how long they were held back, together",
-                ),
-                &labels,
-            )?,
-            up: IntGauge::new(
-                "keyside_agent_vault_up",
-                "1 while Vault is in service as far as the agent knows, 0 during an outage",
-            )?,
-        };
-        registry.register(Box::new(metrics.passed.clone()))?;
-        registry.register(Box::new(metrics.waited.clone()))?;
-        registry.register(Box::new(metrics.seconds.clone()))?;
-        registry.register(Box::new(metrics.up.clone()))?;
-        Ok(metrics)
-    }
-
-    fn passed(&self, reason: Reason, after: Duration) {
-        let label = [reason.label()];
-        self.passed.with_label_values(&label).inc();
-        if after >= Duration::from_millis(1) {
-            self.waited.with_label_values(&label).inc();
-            self.seconds
-                .with_label_values(&label)
-                .inc_by(after.as_secs_f64());
-        }
     }
 }
 

@@ -23,7 +23,7 @@ fn handler(token: Option<super::Token>) -> Handler {
             address: "https://vault:8200".to_owned(),
             gate: Gate::new(
                 &Limits::default(),
-                gate::Metrics::new(&Registry::new()).unwrap(),
+                gate::metrics::Metrics::new(&Registry::new()).unwrap(),
             ),
         },
         token,

@@ -34,7 +34,7 @@ fn approle(role_id: &Path, secret_id: Option<&Path>) -> Method {
 
 /// Of a server that is never asked.
 fn client() -> Client {
-    let metrics = gate::Metrics::new(&prometheus::Registry::new()).unwrap();
+    let metrics = gate::metrics::Metrics::new(&prometheus::Registry::new()).unwrap();
     let vault = Vault {
         tls_skip_verify: true,
         ..Vault::default()

@@ -27,7 +27,43 @@ impl Entry {
     }
 }
 
+/// What happens to an entry next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    Renewal,
+    End,
+    /// It lasts for ever.
+    Nothing,
+}
+
+impl Next {
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Renewal => "renew",
+            Self::End => "end",
+            Self::Nothing => "nothing",
+        }
+    }
+}
+
 impl Store {
+    /// Counts entries by what happens to them next.
+    pub(crate) fn next(&self) -> [(Next, usize); 3] {
+        let (mut renewals, mut ends, mut nothing) = (0, 0, 0);
+        for entry in self.entries.values() {
+            match entry.ends {
+                Some(_) if entry.renews => renewals += 1,
+                Some(_) => ends += 1,
+                None => nothing += 1,
+            }
+        }
+        [
+            (Next::Renewal, renewals),
+            (Next::End, ends),
+            (Next::Nothing, nothing),
+        ]
+    }
+
     /// Learns until when the newest token of auto-auth lives. Renewals move its end.
     pub(crate) fn token_lives_until(&mut self, token: TokenId, ends: Option<Instant>) {
         let tick = self.tick();

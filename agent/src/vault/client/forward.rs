@@ -19,6 +19,7 @@ use super::redirect::MOST;
 use super::{Cause, Client, close, redirect, whole};
 use crate::vault::Body;
 use crate::vault::error::{self, Error};
+use crate::vault::gate::metrics::Caller;
 
 /// What a request brings.
 pub(crate) enum Content {
@@ -88,7 +89,9 @@ impl Client {
         let mut hops = 0;
         let mut response = loop {
             redirect::address(&mut request, uri.clone());
+            let start = Instant::now();
             let answer = self.send_as_ours(request, upgrades).await;
+            self.0.gate.took(Caller::Client, start.elapsed());
             self.learn(&answer, hops > 0);
             let answer = answer?;
             let next = redirect::target(&self.0.vault, &uri, &answer);

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::super::fake::{self, Fake, Reply};
-use super::super::gate::Metrics;
+use super::super::gate::metrics::Metrics;
 use super::forward::Content;
 use super::*;
 use crate::vault::error::Retry;

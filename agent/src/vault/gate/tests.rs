@@ -1,3 +1,5 @@
+use prometheus::Registry;
+
 use super::*;
 
 fn limits(requests_per_second: u32, burst: u32) -> Limits {
