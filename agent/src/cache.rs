@@ -40,6 +40,8 @@ mod recent;
 pub(crate) mod renewal;
 pub(crate) mod renewed;
 pub(crate) mod revocation;
+#[cfg(test)]
+mod schedules;
 pub(crate) mod store;
 
 use answer::Answer;
@@ -167,6 +169,10 @@ impl Kept {
             decision,
             validated: None,
         }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.ends.is_some_and(|ends| ends <= Instant::now())
     }
 }
 
@@ -330,6 +336,8 @@ impl Cache {
             Share::Kept(kept) if first || kept.decision != Decision::Stored => {
                 Ok(serve_first(&kept))
             }
+            // It took longer to come than it lasts.
+            Share::Kept(kept) if kept.has_ended() => self.answer_alone(asked, fetch).await,
             Share::Kept(kept) => Ok(serve(&kept, Decision::Shared)),
             Share::Mine(served) => Ok(served),
             Share::Failed(error) => Err(error),
@@ -571,9 +579,7 @@ fn rescue(ending: Option<Kept>, result: Result<Served, Arc<Error>>) -> Result<Se
         Err(_) => true,
     };
     match ending {
-        Some(kept) if away && kept.ends.is_none_or(|ends| ends > Instant::now()) => {
-            Ok(serve(&kept, Decision::Rescued))
-        }
+        Some(kept) if away && !kept.has_ended() => Ok(serve(&kept, Decision::Rescued)),
         _ => result,
     }
 }

@@ -31,8 +31,8 @@ pub(crate) struct Renewal {
 /// What a renewal brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// How long it lasts from now on; absent: it never ends.
-    Renewed(Option<Duration>),
+    /// How long it lasts from now on. Whole seconds: 0 in its last one.
+    Renewed(Duration),
     /// Vault does not know the lease any more.
     Gone,
     /// Vault does not know the token that asked any more.

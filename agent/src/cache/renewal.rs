@@ -171,7 +171,7 @@ pub(crate) fn renewed(secret: &wire::Secret, ago: Duration) -> Outcome {
         .as_ref()
         .map_or(secret.lease_duration, |auth| auth.lease_duration);
     let lasts = Duration::from_secs(seconds).saturating_sub(ago);
-    Outcome::Renewed((seconds != 0).then_some(lasts))
+    Outcome::Renewed(lasts)
 }
 
 fn is_forbidden(error: &Error) -> bool {

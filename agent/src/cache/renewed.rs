@@ -32,8 +32,8 @@ pub(crate) enum Name {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Renewed {
     pub(crate) names: Vec<Name>,
-    /// From the renewal on; absent: it never ends.
-    pub(crate) lasts: Option<Duration>,
+    /// From the renewal on. Whole seconds: 0 in its last one.
+    pub(crate) lasts: Duration,
     pub(crate) renewable: bool,
 }
 
@@ -92,7 +92,7 @@ pub(crate) fn read(body: &[u8]) -> Option<Renewed> {
     };
     Some(Renewed {
         names,
-        lasts: (seconds != 0).then(|| Duration::from_secs(seconds)),
+        lasts: Duration::from_secs(seconds),
         renewable,
     })
 }
@@ -253,12 +253,12 @@ mod tests {
         assert_eq!(lease.names, [Name::Lease("a/b".to_owned())]);
         assert_eq!(
             (lease.lasts, lease.renewable),
-            (Some(Duration::from_mins(1)), true)
+            (Duration::from_mins(1), true)
         );
         let auth = br#"{"auth":{"client_token":"","accessor":"acc","lease_duration":0}}"#;
         let token = read(auth).unwrap();
         assert_eq!(token.names, [Name::Accessor("acc".to_owned())]);
-        assert_eq!((token.lasts, token.renewable), (None, false));
+        assert_eq!((token.lasts, token.renewable), (Duration::ZERO, false));
         for body in [
             &b""[..],
             b"{}",

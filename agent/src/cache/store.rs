@@ -22,6 +22,8 @@ use super::lease;
 use super::policy::{Made, Skip, What};
 use crate::token::Token;
 
+#[cfg(test)]
+mod check;
 pub(crate) mod saved;
 pub(crate) mod timers;
 pub(super) mod tree;

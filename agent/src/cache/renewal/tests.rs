@@ -92,7 +92,7 @@ async fn renewals(grants: Outcome, time: Duration) -> (Cache, Vec<u64>) {
 
 #[tokio::test(start_paused = true)]
 async fn each_renewal_is_due_in_the_last_third_before_the_end() {
-    let granted = Outcome::Renewed(Some(Duration::from_secs(1000)));
+    let granted = Outcome::Renewed(Duration::from_secs(1000));
     let (cache, asked) = renewals(granted, Duration::from_secs(10_000)).await;
     let pauses: Vec<u64> = asked
         .iter()

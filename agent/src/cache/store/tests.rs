@@ -266,7 +266,7 @@ async fn a_renewal_moves_the_end_until_it_moves_no_more() {
         assert_eq!(renewal.token.expose(), "root");
         bench
             .store
-            .renewed(renewal.id, Outcome::Renewed(Some(HOUR)), bench.now, 0.0);
+            .renewed(renewal.id, Outcome::Renewed(HOUR), bench.now, 0.0);
         assert!(matches!(
             bench.store.find(&key("db/x"), bench.now),
             Found::Fresh(..)
@@ -276,7 +276,7 @@ async fn a_renewal_moves_the_end_until_it_moves_no_more() {
     let renewal = bench.pass(HOUR * 2 / 3).unwrap();
     bench
         .store
-        .renewed(renewal.id, Outcome::Renewed(Some(HOUR / 3)), bench.now, 0.0);
+        .renewed(renewal.id, Outcome::Renewed(HOUR / 3), bench.now, 0.0);
     assert!(bench.pass(HOUR / 4 + SECOND).is_none(), "asked for no more");
     assert!(matches!(
         bench.store.find(&key("db/x"), bench.now),

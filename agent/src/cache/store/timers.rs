@@ -16,12 +16,11 @@ use crate::cache::renewed::{Name, Renewed, Sent};
 impl Entry {
     /// Takes what a renewal brought that began at one tick and is heard of at another. Where another one was heard of in
     /// between, nobody knows which of them Vault saw last: the earlier end counts. Tells whether there was none.
-    fn move_end(&mut self, ends: Option<Instant>, began: u64, heard: u64) -> bool {
+    fn move_end(&mut self, ends: Instant, began: u64, heard: u64) -> bool {
         let alone = self.renewed < began;
-        self.ends = match self.ends {
-            Some(before) if !alone => Some(ends.map_or(before, |ends| ends.min(before))),
-            _ => ends,
-        };
+        self.ends = self
+            .ends
+            .map(|before| if alone { ends } else { ends.min(before) });
         self.renewed = heard;
         alone
     }
@@ -125,13 +124,12 @@ impl Store {
         match outcome {
             Outcome::Renewed(lasts) => {
                 let before = entry.ends;
-                let ends = lasts.map(|lasts| now + lasts.min(lease::LONGEST));
+                // What never ends is not renewed: this one has an end.
+                let ends = now + lasts.min(lease::LONGEST);
                 if entry.move_end(ends, began, tick) {
                     // At the maximum a renewal moves the end no more.
-                    entry.renews = match (before, ends) {
-                        (Some(before), Some(ends)) => ends > before + Duration::from_secs(1),
-                        _ => false,
-                    };
+                    entry.renews =
+                        before.is_some_and(|before| ends > before + Duration::from_secs(1));
                 }
             }
             Outcome::Refused => entry.renews = false,
@@ -164,8 +162,8 @@ impl Store {
         now: Instant,
         random: f64,
     ) {
-        let lasts = renewed.lasts.map(|lasts| lasts.min(lease::LONGEST));
-        let ends = lasts.map(|lasts| sent.at + lasts);
+        let lasts = renewed.lasts.min(lease::LONGEST);
+        let ends = sent.at + lasts;
         let tick = self.tick();
         for token in self.parents_named(&renewed.names) {
             self.parent_renewed(token, ends, sent.tick, tick);
@@ -176,9 +174,8 @@ impl Store {
             };
             self.revision += 1;
             entry.move_end(ends, sent.tick, tick);
-            entry.lasts = entry.lasts.max(lasts.unwrap_or_default());
-            let margin = lease::margin(lasts.unwrap_or(lease::LONGEST));
-            entry.margin = entry.margin.min(margin);
+            entry.lasts = entry.lasts.max(lasts);
+            entry.margin = entry.margin.min(lease::margin(lasts));
             entry.renews &= renewed.renewable && entry.ends.is_some();
             // Where a renewal is under way, it sets the timer when it is done.
             if entry.renewing.is_none() {
@@ -188,7 +185,7 @@ impl Store {
     }
 
     /// Of a client's own token nobody tells when it is renewed elsewhere: its end is not known before either.
-    fn parent_renewed(&mut self, token: TokenId, ends: Option<Instant>, sent: u64, heard: u64) {
+    fn parent_renewed(&mut self, token: TokenId, ends: Instant, sent: u64, heard: u64) {
         let newest = self.newest.filter(|(newest, _)| *newest == token);
         let parent = self.parents.get_mut(&token);
         let known = parent.as_ref().and_then(|parent| parent.ends);
@@ -196,11 +193,7 @@ impl Store {
             return;
         };
         let crossed = parent.is_some_and(|it| std::mem::replace(&mut it.heard, heard) > sent);
-        let ends = match ends {
-            Some(ends) if crossed => Some(ends.min(known)),
-            None if crossed => Some(known),
-            ends => ends,
-        };
+        let ends = Some(if crossed { ends.min(known) } else { ends });
         if newest.is_some() {
             self.newest = Some((token, ends));
         }

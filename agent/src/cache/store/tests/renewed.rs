@@ -19,7 +19,7 @@ impl Bench {
     fn answer(&mut self, name: Name, lasts: Duration, sent: Sent) {
         let renewed = Renewed {
             names: vec![name],
-            lasts: Some(lasts),
+            lasts,
             renewable: true,
         };
         self.store.renewed_by_client(&renewed, sent, self.now, 0.0);
@@ -89,7 +89,7 @@ async fn a_shorter_one_is_given_out_until_it_ends_and_lengthened_again() {
     ));
     let renewal = bench.pass(SECOND * 40).unwrap();
     assert_eq!(renewal.increment, HOUR);
-    let outcome = Outcome::Renewed(Some(HOUR));
+    let outcome = Outcome::Renewed(HOUR);
     bench.store.renewed(renewal.id, outcome, bench.now, 0.0);
     assert_eq!(bench.ends_in("db/x"), Some(HOUR));
 }
@@ -102,7 +102,7 @@ async fn of_two_that_cross_the_earlier_end_counts() {
         assert!(bench.pass(SECOND * 2399).is_none());
         let sent = bench.sent();
         let renewal = bench.pass(SECOND).unwrap();
-        let outcome = Outcome::Renewed(Some(HOUR));
+        let outcome = Outcome::Renewed(HOUR);
         if !agent_last {
             bench.store.renewed(renewal.id, outcome, bench.now, 0.0);
         }
@@ -140,4 +140,20 @@ async fn a_renewal_of_the_agents_token_moves_the_end_of_what_it_made() {
     bench.lease("db/y", "root");
     bench.renew(Name::Token(TokenId::of("another")), SECOND * 10);
     assert_eq!(bench.ends_in("db/y"), Some(SECOND * 200));
+}
+
+/// Vault counts whole seconds, and cuts them off.
+#[tokio::test(start_paused = true)]
+async fn what_is_renewed_in_its_last_second_ends() {
+    let mut bench = Bench::large();
+    bench.lease("db/x", "root");
+    let renewal = bench.pass(HOUR * 2 / 3).unwrap();
+    let outcome = Outcome::Renewed(Duration::ZERO);
+    bench.store.renewed(renewal.id, outcome, bench.now, 0.0);
+    assert!(bench.pass(Duration::ZERO).is_none());
+    bench.assert_empty();
+    bench.lease("db/x", "root");
+    bench.renew(of_lease("db/x/1"), Duration::ZERO);
+    assert!(bench.pass(Duration::ZERO).is_none());
+    bench.assert_empty();
 }

@@ -75,7 +75,7 @@ async fn the_next_process_serves_renews_and_ends_what_the_last_one_kept() {
     let mut due = next.pass(left * 2 / 3);
     while let Some(renewal) = due {
         renewed += 1;
-        let outcome = Outcome::Renewed(Some(HOUR));
+        let outcome = Outcome::Renewed(HOUR);
         next.store.renewed(renewal.id, outcome, next.now, 0.0);
         due = next.pass(Duration::ZERO);
     }
