@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use keyside_harness::{poll, web};
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::played::Played;
 
@@ -92,12 +93,8 @@ fn only_a_websocket_is_another_protocol_and_a_refusal_passes() -> anyhow::Result
 #[test]
 fn a_websocket_counts_as_a_connection_and_ends_with_the_agent() -> anyhow::Result<()> {
     let mut played = Played::with(|config| {
-        if let Some(listener) = config.pointer_mut("/listener/0/max_connections") {
-            *listener = json!(1);
-        } else if let Some(listener) = config.pointer_mut("/listener/0") {
-            *listener = json!({
-                "type": "tcp", "address": "127.0.0.1:0", "tls_disable": true, "max_connections": 1,
-            });
+        if let Some(listener) = config.pointer_mut("/listener/0") {
+            listener["max_connections"] = json!(1);
         }
     })?;
     let request = format!("GET /v1/a HTTP/1.1\r\n{TOKEN}{UPGRADE}\r\n");
@@ -331,6 +328,47 @@ fn a_snapshot_passes_both_ways_in_little_memory() -> anyhow::Result<()> {
         .map_err(|_panic| anyhow::anyhow!("the sender panicked"))??;
     let grown = most.saturating_sub(before);
     assert!(grown < 4 << 20, "grown by {grown} bytes");
+    Ok(())
+}
+
+#[test]
+fn an_answer_that_does_not_wait_for_the_body_passes() -> anyhow::Result<()> {
+    let mut played = Played::start()?;
+    for closes in [false, true] {
+        let upload = format!(
+            "POST /v1/sys/storage/raft/snapshot HTTP/1.1\r\n{TOKEN}Content-Length: 1000000\r\n\r\nabc"
+        );
+        let (mut client, mut vault, _) = asked(&mut played, &upload)?;
+        vault.until("abc")?;
+        vault.write("HTTP/1.1 403 Forbidden\r\nContent-Length: 13\r\n\r\n{\"errors\":[]}")?;
+        if closes {
+            drop(vault);
+        }
+        let answer = client.until("[]}")?;
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_time_for_an_answer_begins_when_the_request_is_out() -> anyhow::Result<()> {
+    let mut played = Played::with(|config| {
+        if let Some(vault) = config.pointer_mut("/vault") {
+            vault["client_timeout"] = json!("1s");
+        }
+    })?;
+    let upload = format!("POST /v1/sys/slow HTTP/1.1\r\n{TOKEN}Content-Length: 6\r\n\r\n");
+    let (mut client, mut vault, _) = asked(&mut played, &upload)?;
+    poll::looks("a slow upload", 6, Duration::from_millis(400), || {
+        client.write("x")
+    })?;
+    vault.until("xxxxxx")?;
+    let out = Instant::now();
+    let answer = client.head()?;
+    assert!(answer.starts_with("http/1.1 504 "), "{answer}");
+    let took = out.elapsed();
+    assert!(took > Duration::from_millis(900), "{took:?}");
+    assert!(vault.is_closed());
     Ok(())
 }
 
