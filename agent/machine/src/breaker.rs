@@ -453,6 +453,12 @@ mod tests {
         assert!(told.iter().any(|other| *other != told[0]));
         breaker.turn(Lane::Token, None, until);
         assert!(breaker.retry_after(until).unwrap() >= SECOND);
+        let later = began + Duration::from_hours(8);
+        breaker.probed(Found::There, later);
+        let Turn::Wait(Some(turn)) = breaker.turn(Lane::Token, None, later) else {
+            panic!("a fleet that returns at once");
+        };
+        assert!(breaker.retry_after(later).unwrap() >= turn - later);
         breaker.there();
         assert_eq!(breaker.retry_after(until), None);
     }
