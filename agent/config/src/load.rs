@@ -28,12 +28,16 @@ pub struct Flags {
     pub tls_server_name: Option<String>,
     /// `-tls-skip-verify`
     pub tls_skip_verify: Option<bool>,
+    /// `-disable-redirects`
+    pub disable_redirects: Option<bool>,
     /// `-log-level`
     pub log_level: Option<String>,
     /// `-log-format`
     pub log_format: Option<String>,
     /// `-exit-after-auth`
     pub exit_after_auth: bool,
+    /// Flags of the peers that change nothing here, as they are written after the dash.
+    pub idle: Vec<&'static str>,
 }
 
 /// A configuration, and what in it has no effect.

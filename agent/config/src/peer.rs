@@ -122,6 +122,17 @@ pub(crate) const IDLE_VARIABLES: &[(&str, &str)] = &[
     ("WRAP_TTL", "answers are wrapped for those clients that ask for it"),
 ];
 
+/// Flags of `bao agent` and `vault agent`, and why they change nothing here.
+#[rustfmt::skip]
+pub(crate) const IDLE_FLAGS: &[(&str, &str)] = &[
+    ("agent-address", "it is for those who ask the agent"),
+    ("log-file", STANDARD_ERROR),
+    ("log-rotate-bytes", STANDARD_ERROR),
+    ("log-rotate-duration", STANDARD_ERROR),
+    ("log-rotate-max-files", STANDARD_ERROR),
+    ("wrap-ttl", "answers are wrapped for those clients that ask for it"),
+];
+
 #[rustfmt::skip]
 pub(crate) const UNSUPPORTED: &[(Kind, &str, &[&str])] = &[
     (Kind::Top, BOTH, &[

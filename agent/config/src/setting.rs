@@ -29,7 +29,7 @@ impl Settings<'_> {
         }
     }
 
-    /// Notes the variables that peers know and that change nothing here.
+    /// Notes the variables and flags that peers know and that change nothing here.
     pub(crate) fn idle(&self, report: &mut Report) {
         for (name, reason) in peer::IDLE_VARIABLES {
             let set = self.look_up(name).filter(|(_, text)| !text.is_empty());
@@ -37,6 +37,11 @@ impl Settings<'_> {
                 let place = Place::Environment;
                 report.note_at(Origin { place, field }, peer::no_effect(reason));
             }
+        }
+        let given = |name: &&str| self.flags.idle.contains(name);
+        for (name, reason) in peer::IDLE_FLAGS.iter().filter(|(name, _)| given(name)) {
+            let (place, field) = (Place::CommandLine, format!("-{name}"));
+            report.note_at(Origin { place, field }, peer::no_effect(reason));
         }
     }
 

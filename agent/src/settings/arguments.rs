@@ -13,6 +13,8 @@ enum Flag {
     Path(fn(&mut Given, PathBuf)),
     Text(fn(&mut Given) -> &mut Option<String>),
     Switch(fn(&mut Given, bool)),
+    /// The peers' alone: noted, with its value.
+    Idle,
 }
 
 type Group = &'static [(&'static str, Flag)];
@@ -57,6 +59,10 @@ const OVERRIDES: Group = &[
         Flag::Switch(|given, on| given.place.flags.tls_skip_verify = Some(on)),
     ),
     (
+        "disable-redirects",
+        Flag::Switch(|given, on| given.place.flags.disable_redirects = Some(on)),
+    ),
+    (
         "log-level",
         Flag::Text(|given| &mut given.place.flags.log_level),
     ),
@@ -68,6 +74,15 @@ const OVERRIDES: Group = &[
         "exit-after-auth",
         Flag::Switch(|given, on| given.place.flags.exit_after_auth = on),
     ),
+];
+/// What the peers take and what changes nothing here, so that their command lines work.
+const IDLE: Group = &[
+    ("agent-address", Flag::Idle),
+    ("log-file", Flag::Idle),
+    ("log-rotate-bytes", Flag::Idle),
+    ("log-rotate-duration", Flag::Idle),
+    ("log-rotate-max-files", Flag::Idle),
+    ("wrap-ttl", Flag::Idle),
 ];
 /// Where the running agent is.
 const SOCKET: Group = &[(
@@ -93,13 +108,13 @@ struct Verb {
 const VERBS: [Verb; 8] = [
     Verb {
         name: "run",
-        flags: &[CONFIG, OVERRIDES],
+        flags: &[CONFIG, OVERRIDES, IDLE],
         words: 0,
         help: help::RUN,
     },
     Verb {
         name: "check",
-        flags: &[CONFIG, OVERRIDES],
+        flags: &[CONFIG, OVERRIDES, IDLE],
         words: 0,
         help: help::CHECK,
     },
@@ -251,6 +266,10 @@ impl Given {
             Flag::Switch(set) => set(self, switch(name, parser)?),
             Flag::Text(field) => *field(self) = Some(value(parser)?.string().map_err(arguments)?),
             Flag::Path(keep) => keep(self, value(parser)?.into()),
+            Flag::Idle => {
+                value(parser)?;
+                self.place.flags.idle.push(name);
+            }
         }
         Ok(())
     }
@@ -361,6 +380,17 @@ mod tests {
             parsed("-exit-after-auth=maybe"),
             Err(Error::Bool { .. })
         ));
+    }
+
+    #[test]
+    fn a_command_line_of_the_peers_is_taken_and_what_is_idle_in_it_kept() {
+        let place = place(
+            "-config=a.hcl -log-file=/x -disable-redirects -log-rotate-bytes 7 -exit-after-auth",
+        );
+        assert_eq!(place.paths, [PathBuf::from("a.hcl")]);
+        assert!(place.flags.exit_after_auth);
+        assert_eq!(place.flags.disable_redirects, Some(true));
+        assert_eq!(place.flags.idle, ["log-file", "log-rotate-bytes"]);
     }
 
     #[test]

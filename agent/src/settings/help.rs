@@ -29,7 +29,7 @@ usage: keyside-agent [run] -config=PATH [FLAGS]
   -address=URL          of the server
   -namespace=PATH       of requests that name none
   -ca-cert=FILE  -ca-path=FOLDER  -tls-server-name=NAME  -tls-skip-verify
-  -client-cert=FILE  -client-key=FILE
+  -client-cert=FILE  -client-key=FILE  -disable-redirects
   -log-level=LEVEL      trace, debug, info, warn or error
   -log-format=FORMAT    standard or json
   -exit-after-auth      log in, fill every sink once, exit

@@ -134,8 +134,11 @@ fn from_flags(report: &mut Report, settings: &Settings<'_>, draft: &mut Draft) {
     setting::flag(report, &mut draft.client_cert, "-client-cert", flags.client_cert.as_deref(), setting::any);
     setting::flag(report, &mut draft.client_key, "-client-key", flags.client_key.as_deref(), setting::any);
     setting::flag(report, &mut draft.tls_server_name, "-tls-server-name", flags.tls_server_name.as_deref(), setting::any);
-    let skip_verify = flags.tls_skip_verify.map(|skip| if skip { "true" } else { "false" });
+    let switch = |flag: Option<bool>| flag.map(|on| if on { "true" } else { "false" });
+    let skip_verify = switch(flags.tls_skip_verify);
     setting::flag(report, &mut draft.tls_skip_verify, "-tls-skip-verify", skip_verify, scalar::flag_text);
+    let disable = switch(flags.disable_redirects);
+    setting::flag(report, &mut draft.disable_redirects, "-disable-redirects", disable, scalar::flag_text);
 }
 
 /// A certificate and its key, and what each is called: both or neither.

@@ -179,6 +179,21 @@ fn every_variable_of_the_peers_without_effect_is_noted() {
 }
 
 #[test]
+fn every_flag_of_the_peers_without_effect_is_noted() {
+    for (name, reason) in crate::peer::IDLE_FLAGS {
+        let flags = Flags {
+            idle: vec![name],
+            ..Flags::default()
+        };
+        let noted = notes(&[], &flags);
+        assert_eq!(
+            noted,
+            [format!("command line: -{name}: has no effect: {reason}")]
+        );
+    }
+}
+
+#[test]
 fn every_variable_has_its_effect() {
     let variables = [
         ("VAULT_NAMESPACE", "ns/"),

@@ -28,5 +28,5 @@ pub(super) const ROWS: &[Row] = &[
     row(Vault, "redirect_hosts", Texts, "[\"*.vault-internal\"]",
         "whom a redirect may lead to, beside the address itself: `name`, `name:port`, `*.domain`")
         .otherwise("none").keyside(),
-    row(Vault, "disable_redirects", Flag, "true", "follow none").otherwise("`false`").keyside().variable("DISABLE_REDIRECTS"),
+    row(Vault, "disable_redirects", Flag, "true", "follow none").otherwise("`false`").keyside().variable("DISABLE_REDIRECTS").flag("disable-redirects"),
 ];
