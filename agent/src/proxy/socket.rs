@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use keyside_config::model::Mode;
 use keyside_config::model::listener::{Bind, HostPort};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use super::tls;
 use crate::connection::Stream;
@@ -17,6 +17,10 @@ use crate::socket;
 
 /// A Unix socket's mode where none is configured: the agent's own user.
 const MODE: Mode = Mode(0o600);
+
+/// Connections that wait in the kernel. With the usual 128, many clients that come at once are left to try again after
+/// a second.
+const QUEUE: u32 = 1024;
 
 /// Why a listener cannot be reached.
 #[derive(Debug, thiserror::Error)]
@@ -76,10 +80,7 @@ async fn tcp(address: &HostPort) -> Result<Vec<Socket>, Error> {
     let mut absent = None;
     for ip in addresses(address).await? {
         let at = SocketAddr::new(ip, port);
-        match TcpListener::bind(at)
-            .await
-            .and_then(|listener| Ok((listener.local_addr()?, listener)))
-        {
+        match listen(at).and_then(|listener| Ok((listener.local_addr()?, listener))) {
             Ok((bound, listener)) => {
                 port = bound.port();
                 sockets.push(Socket::Tcp(listener, bound));
@@ -106,6 +107,17 @@ async fn tcp(address: &HostPort) -> Result<Vec<Socket>, Error> {
         return Err(absent.unwrap_or(Error::NoAddress { address }));
     }
     Ok(sockets)
+}
+
+fn listen(at: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match at {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // What is left of the last agent's connections keeps nobody from the address.
+    socket.set_reuseaddr(true)?;
+    socket.bind(at)?;
+    socket.listen(QUEUE)
 }
 
 fn is_unsupported(error: &io::Error) -> bool {
