@@ -73,7 +73,7 @@ fn thousands_of_heads_that_never_end_lock_nobody_out_and_are_closed_soon() -> an
 
 #[test]
 fn who_has_a_request_under_way_keeps_the_place() -> anyhow::Result<()> {
-    let mut lone = Lone::with(json!({ "max_connections": 3 }), |request| {
+    let lone = Lone::with(json!({ "max_connections": 3 }), |request| {
         if request.path.starts_with("/v1/held") {
             Action::Hold
         } else {

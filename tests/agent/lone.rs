@@ -1,5 +1,6 @@
 //! An agent in front of a server that is played, so that any answer can be had; nobody logs in.
 
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
 use http::Method;
@@ -12,6 +13,7 @@ use crate::world::{Agent, keyside_agent};
 pub(crate) struct Lone {
     pub(crate) tap: Tap,
     pub(crate) agent: Agent,
+    address: String,
     _folder: tempfile::TempDir,
 }
 
@@ -22,7 +24,6 @@ impl Lone {
         keys: Value,
         rule: impl Fn(&Recorded) -> Action + Send + 'static,
     ) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir()?;
         let tap = Tap::played(move |request| {
             if request.is(&Method::GET, "/v1/sys/health") {
                 Action::ok("{}")
@@ -30,13 +31,23 @@ impl Lone {
                 rule(request)
             }
         })?;
+        Self::start(tap, keys, None)
+    }
+
+    /// The same in front of another server; nobody asks the one that is played.
+    pub(crate) fn before(server: &str, keys: Value) -> anyhow::Result<Self> {
+        Self::start(Tap::played(|_| Action::Reset)?, keys, Some(server))
+    }
+
+    fn start(tap: Tap, keys: Value, server: Option<&str>) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
         let mut listener = json!({ "type": "tcp", "address": "127.0.0.1:0", "tls_disable": true });
         if let (Some(all), Value::Object(keys)) = (listener.as_object_mut(), keys) {
             all.extend(keys);
         }
         let socket = folder.path().join("admin.sock");
         let config = json!({
-            "vault": { "address": tap.address() },
+            "vault": { "address": server.map_or_else(|| tap.address(), str::to_owned) },
             "cache": {},
             "listener": [listener],
             "admin": { "socket": socket },
@@ -48,22 +59,40 @@ impl Lone {
         command.arg(format!("-config={}", path.display()));
         let mut agent = Agent::start(command, socket)?;
         agent.child.wait_for_event("started")?;
+        let address = agent.child.listening("tcp")?;
         Ok(Self {
             tap,
             agent,
+            address,
             _folder: folder,
         })
     }
 
-    pub(crate) fn proxy(&mut self) -> anyhow::Result<web::Client> {
-        self.agent.proxy()
+    pub(crate) fn proxy(&self) -> anyhow::Result<web::Client> {
+        web::Client::new(&self.address, None)
     }
 
-    pub(crate) fn connect(&mut self) -> anyhow::Result<TcpStream> {
-        let stream = TcpStream::connect(self.agent.child.listening("tcp")?)?;
+    pub(crate) fn connect(&self) -> anyhow::Result<TcpStream> {
+        let stream = TcpStream::connect(&self.address)?;
         stream.set_read_timeout(Some(poll::LIMIT))?;
         stream.set_write_timeout(Some(poll::LIMIT))?;
         Ok(stream)
+    }
+
+    /// What a connection that sends this gets until the agent closes it. A reset counts as the end.
+    pub(crate) fn say(&self, bytes: &[u8]) -> anyhow::Result<String> {
+        let mut stream = self.connect()?;
+        // The agent may have heard enough before all is sent.
+        stream.write_all(bytes).ok();
+        heard(&mut stream)
+    }
+
+    /// The same where the client leaves in the middle.
+    pub(crate) fn say_and_leave(&self, bytes: &[u8]) -> anyhow::Result<String> {
+        let mut stream = self.connect()?;
+        stream.write_all(bytes).ok();
+        stream.shutdown(std::net::Shutdown::Write).ok();
+        heard(&mut stream)
     }
 
     /// Paths of the requests that the server got, in order, its health aside.
@@ -94,5 +123,15 @@ impl Lone {
                 Err(error) => Err(format!("{error:#}")),
             }
         })
+    }
+}
+
+fn heard(stream: &mut TcpStream) -> anyhow::Result<String> {
+    let mut answer = Vec::new();
+    match stream.read_to_end(&mut answer) {
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            anyhow::bail!("still open after {}", String::from_utf8_lossy(&answer))
+        }
+        _ => Ok(String::from_utf8_lossy(&answer).into_owned()),
     }
 }

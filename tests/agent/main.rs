@@ -33,6 +33,7 @@ mod sink;
 mod sink_trouble;
 mod static_secrets;
 mod suspended;
+mod threats;
 mod valid;
 mod watch;
 mod world;
