@@ -86,6 +86,8 @@ struct State {
     breaker: Breaker,
     /// What was found last, while an outage is on.
     absence: Option<Absence>,
+    /// When the last one ended.
+    over: Option<Instant>,
 }
 
 /// What a caller whose turn has come is to do.
@@ -103,6 +105,7 @@ impl Gate {
                 bucket: Bucket::new(limits, Instant::now()),
                 breaker: Breaker::new(fastrand::u64(..)),
                 absence: None,
+                over: None,
             }),
             heads: [const { Semaphore::const_new(1) }; LANES],
             found: Notify::new(),
@@ -194,6 +197,16 @@ impl Gate {
         Some((state.absence.clone()?, after))
     }
 
+    /// A client's request found no connection. One from before the end of an outage says little of what comes after.
+    pub(super) fn unreachable(&self, error: &Error, asked: Instant) {
+        let over = self.0.locked().over;
+        if over.is_some_and(|over| over > asked) {
+            self.suspect();
+        } else {
+            self.away(None, error);
+        }
+    }
+
     /// A client's request had trouble, which may be its own.
     pub(super) fn suspect(&self) {
         self.0.locked().breaker.suspect(Instant::now());
@@ -228,6 +241,7 @@ impl Gate {
         };
         state.breaker.there();
         state.absence = None;
+        state.over = Some(Instant::now());
         drop(state);
         self.0.metrics.up.set(1);
         self.0.found.notify_waiters();
@@ -238,7 +252,7 @@ impl Gate {
         );
     }
 
-    pub(super) fn away(&self, after: Option<Duration>, error: &Error) {
+    fn away(&self, after: Option<Duration>, error: &Error) {
         let mut state = self.0.locked();
         let known = state.breaker.away_since().is_some();
         state.breaker.away(after, Instant::now());

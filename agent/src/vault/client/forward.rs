@@ -89,10 +89,10 @@ impl Client {
         let mut hops = 0;
         let mut response = loop {
             redirect::address(&mut request, uri.clone());
-            let start = Instant::now();
+            let asked = Instant::now();
             let answer = self.send_as_ours(request, upgrades).await;
-            self.0.gate.took(Caller::Client, start.elapsed());
-            self.learn(&answer, hops > 0);
+            self.0.gate.took(Caller::Client, asked.elapsed());
+            self.learn(&answer, asked, hops > 0);
             let answer = answer?;
             let next = redirect::target(&self.0.vault, &uri, &answer);
             let Some(((head, bytes), next)) = again.as_ref().zip(next).filter(|_| hops < MOST)
@@ -149,11 +149,11 @@ impl Client {
     }
 
     /// `redirected`: it is about another node than that of the address, which may serve all the same.
-    fn learn(&self, answer: &Result<Response<Incoming>, Error>, redirected: bool) {
+    fn learn(&self, answer: &Result<Response<Incoming>, Error>, asked: Instant, redirected: bool) {
         let gate = &self.0.gate;
         match answer {
             Ok(answer) if !error::is_absence(answer.status()) => {}
-            Err(error @ Error::Connect { .. }) if !redirected => gate.away(None, error),
+            Err(error @ Error::Connect { .. }) if !redirected => gate.unreachable(error, asked),
             Ok(_)
             | Err(Error::Connect { .. } | Error::Timeout { .. } | Error::Transport { .. }) => {
                 gate.suspect();

@@ -149,3 +149,19 @@ async fn a_suspicion_becomes_an_outage_only_by_a_probe() {
     gate.duty().await.found(&Err(refused()));
     assert!(gate.absence().is_some());
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_waited_for_a_connection_through_an_outage_begins_no_other() {
+    let gate = gate(&limits(10, 10));
+    let asked = Instant::now();
+    gate.unreachable(&refused(), asked);
+    assert!(gate.absence().is_some());
+    tokio::time::advance(Duration::from_secs(3)).await;
+    gate.there();
+    gate.unreachable(&refused(), asked);
+    assert!(gate.absence().is_none(), "an old story");
+    gate.duty().await.found(&Ok(()));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    gate.unreachable(&refused(), Instant::now());
+    assert!(gate.absence().is_some());
+}
