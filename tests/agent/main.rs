@@ -17,6 +17,7 @@ mod lifecycle;
 mod listener;
 mod lone;
 mod methods;
+mod metrics;
 mod once;
 mod outage;
 mod passing;

@@ -8,6 +8,7 @@ pub(crate) mod capacity;
 mod contender;
 mod hits;
 mod idle;
+pub(crate) mod instructions;
 mod leases;
 mod load;
 mod memory;

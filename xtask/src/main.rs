@@ -1,4 +1,4 @@
-//! The repository's own commands: `cargo xtask demo`, `test`, `bench`, `simulate`, `release`, `render`, `tools`.
+//! The repository's own commands: `cargo xtask demo`, `test`, `bench`, `instructions`, `simulate`, `release`, `render`, `tools`.
 
 mod bench;
 mod console;
@@ -21,6 +21,8 @@ Usage: cargo xtask <command>
   demo     an annotated pod goes in, a live token and a cached credential come out: on real parts
   test     format, lint and test everything, on real parts
   bench    measure the agent beside the real `bao agent`, and what a real OpenBao bears
+  instructions
+           count what an answer from the cache takes, and hold it against what is on record
   simulate play ten thousand agents on virtual time against a server of the measured capacity
   release  build both binaries as they are released: static, stripped, small
   render   render docs/configuration.md and manifests/
@@ -46,6 +48,7 @@ fn run() -> anyhow::Result<()> {
     };
     match command.as_str() {
         "bench" => return bench::run(&mut arguments),
+        "instructions" => return bench::instructions::run(&mut arguments),
         "simulate" => return simulate::run(&mut arguments),
         _ => {}
     }

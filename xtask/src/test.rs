@@ -57,6 +57,7 @@ fn steps() -> anyhow::Result<Vec<(&'static str, Command)>> {
         ));
     }
     steps.push(("bench, quick", shell::cargo(["xtask", "bench", "--quick"])?));
+    steps.push(("instructions", shell::cargo(["xtask", "instructions"])?));
     if shell::succeeds(&mut shell::cargo(["deny", "--version"])?) {
         let check = [
             "deny",

@@ -1,5 +1,6 @@
 //! The two agents, and the ground on which they meet.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -18,6 +19,8 @@ const READER: &str = r#"
 pub(super) struct Contender {
     pub(super) name: &'static str,
     program: PathBuf,
+    /// What runs the program, where it does not run by itself.
+    under: Vec<OsString>,
     /// What only this one understands, or needs.
     own: fn(&Path) -> Value,
     verb: &'static str,
@@ -28,8 +31,17 @@ impl Contender {
         Self {
             name: "keyside-agent",
             program,
+            under: Vec::new(),
             own: |folder| json!({ "admin": { "socket": folder.join("admin.sock") } }),
             verb: "run",
+        }
+    }
+
+    /// This one, run by another program.
+    pub(super) fn under(self, command: Vec<OsString>) -> Self {
+        Self {
+            under: command,
+            ..self
         }
     }
 
@@ -37,6 +49,7 @@ impl Contender {
         Self {
             name: "bao agent",
             program,
+            under: Vec::new(),
             own: |_| json!({}),
             verb: "agent",
         }
@@ -212,7 +225,10 @@ impl Place {
     }
 
     pub(super) fn spawn(&self, contender: &Contender) -> anyhow::Result<process::Child> {
-        let mut command = Command::new(&contender.program);
+        let under = contender.under.iter().map(OsString::as_os_str);
+        let mut words = under.chain([contender.program.as_os_str()]);
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words);
         command.env_clear().env("HOME", self.folder());
         command.arg(contender.verb).arg(format!(
             "-config={}",
