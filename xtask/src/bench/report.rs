@@ -133,7 +133,7 @@ impl Row {
         let show = |samples: &Samples| Shown(samples, self.unit).to_string();
         let unit = self.unit;
         let target = self.target.map(|target| match target {
-            Target::AtMost(limit) => format!("≤ {limit} {unit}"),
+            Target::AtMost(limit) => format!("≤ {limit} {unit}").trim_end().to_owned(),
             Target::NeverOver(limit) => format!("never over {limit} {unit}"),
             Target::AtMostAndBy(limit, times) => format!("≤ {limit} {unit}, ≥ {times} ×"),
             Target::By(times) => format!("≥ {times} ×"),
