@@ -75,10 +75,11 @@ pub(crate) enum Found {
 pub(crate) struct Id(u64);
 
 /// What a timer is set for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
     Entry(Id),
-    Token(TokenId),
+    /// Boxed, for there are few of them, and very many of the others.
+    Token(Box<TokenId>),
 }
 
 #[derive(Debug)]
@@ -116,7 +117,8 @@ struct Parent {
 #[derive(Debug)]
 pub(crate) struct Store {
     pub(super) bounds: Bounds,
-    entries: HashMap<Id, Entry>,
+    /// Boxed, so that the map's free places are small.
+    entries: HashMap<Id, Box<Entry>>,
     parents: HashMap<TokenId, Parent>,
     by_key: HashMap<Key, Id>,
     by_token: HashMap<TokenId, Id>,
@@ -235,7 +237,7 @@ impl Store {
         self.bytes += new.answer.size();
         self.by_key.insert(new.key, id);
         self.by_use.insert(id.0, id);
-        self.entries.insert(id, entry);
+        self.entries.insert(id, Box::new(entry));
         self.plan(id, now, random);
         self.make_space();
         let ends = self.ends(id);

@@ -120,7 +120,7 @@ impl Store {
         }
         self.index(id, &entry.what);
         entry.used = id.0;
-        self.entries.insert(id, entry);
+        self.entries.insert(id, Box::new(entry));
         self.plan(id, now, random);
     }
 }

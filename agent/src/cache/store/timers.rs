@@ -79,10 +79,10 @@ impl Store {
         };
         self.revision += u64::from(parent.ends != ends);
         if let Some(before) = std::mem::replace(&mut parent.ends, ends) {
-            self.timers.remove(&(before, Timer::Token(token)));
+            self.timers.remove(&(before, Timer::Token(Box::new(token))));
         }
         if let Some(ends) = ends {
-            self.timers.insert((ends, Timer::Token(token)));
+            self.timers.insert((ends, Timer::Token(Box::new(token))));
         }
     }
 
@@ -93,13 +93,10 @@ impl Store {
 
     /// Ends what has ended, and returns at most one renewal that is due; call again until there is none.
     pub(crate) fn due(&mut self, now: Instant) -> Option<Renewal> {
-        while let Some(&(due, timer)) = self.timers.first() {
-            if due > now {
-                return None;
-            }
-            self.timers.pop_first();
+        while self.timers.first().is_some_and(|(due, _)| *due <= now) {
+            let (_, timer) = self.timers.pop_first()?;
             match timer {
-                Timer::Token(token) => self.end_token(token),
+                Timer::Token(token) => self.end_token(*token),
                 Timer::Entry(id) => {
                     if let Some(entry) = self.entries.get_mut(&id) {
                         entry.due = None;

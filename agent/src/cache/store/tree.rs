@@ -101,7 +101,7 @@ impl Store {
                 continue;
             };
             if let Some(ends) = parent.ends {
-                self.timers.remove(&(ends, Timer::Token(token)));
+                self.timers.remove(&(ends, Timer::Token(Box::new(token))));
             }
             for id in parent.made {
                 ending.extend(self.remove(id));
@@ -134,7 +134,7 @@ impl Store {
     /// Takes an entry out of every index. Returns the token that it was.
     fn remove(&mut self, id: Id) -> Option<TokenId> {
         self.drop_answer(id);
-        let entry = self.entries.remove(&id)?;
+        let entry = *self.entries.remove(&id)?;
         self.revision += 1;
         if let Some(due) = entry.due {
             self.timers.remove(&(due, Timer::Entry(id)));
@@ -173,7 +173,7 @@ impl Store {
     pub(super) fn forget_parent(&mut self, maker: TokenId) {
         let parent = self.parents.remove(&maker);
         if let Some(ends) = parent.and_then(|parent| parent.ends) {
-            self.timers.remove(&(ends, Timer::Token(maker)));
+            self.timers.remove(&(ends, Timer::Token(Box::new(maker))));
         }
     }
 }
