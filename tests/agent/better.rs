@@ -182,29 +182,6 @@ fn the_agents_own_token_is_never_told() -> anyhow::Result<()> {
 }
 
 #[test]
-fn force_in_the_cache_block_holds_beside_an_empty_api_proxy() -> anyhow::Result<()> {
-    let world = World::new()?;
-    let mut config = world.config();
-    config["cache"] = json!({ "use_auto_auth_token": "force" });
-    config["api_proxy"] = json!({});
-    let mut agent = world.agent(&config)?;
-    agent.child.wait_for_event("started")?;
-    let proxy = agent.proxy()?;
-    for client in [proxy.clone(), proxy.with_token("hvs.dead")?] {
-        assert_eq!(client.get(SELF)?.status(), StatusCode::OK);
-    }
-    let sent = world.tap.requests();
-    let sent = sent.iter().filter(|request| request.is(&Method::GET, SELF));
-    let own = world.sink()?;
-    assert!(
-        sent.clone()
-            .all(|request| request.header("x-vault-token") == Some(&own))
-    );
-    assert_eq!(sent.count(), 2);
-    Ok(())
-}
-
-#[test]
 fn keep_alives_are_off_for_the_part_that_is_named() -> anyhow::Result<()> {
     let connections = |parts: Value| {
         let world = World::new()?;

@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::bank::Bank;
 use case::{Case, Setting};
 use intended::{ROWS, Row};
-use side::{Side, Starting, Who};
+use side::{SHARED, Side, Starting, Who};
 
 /// Every difference must be one that the page lists; a row that nothing shows is stale.
 #[test]
@@ -196,9 +196,10 @@ impl Ground {
 
     /// Every difference of every step.
     fn play(&self, case: &Case) -> anyhow::Result<Vec<String>> {
-        let setting = match case.setting {
-            Setting::Demanding | Setting::MetricsOnly => Setting::Attach,
-            other => other,
+        let setting = if SHARED.contains(&case.setting) {
+            Setting::Attach
+        } else {
+            case.setting
         };
         let (_, peer, keyside) = self
             .pairs

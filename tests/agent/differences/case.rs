@@ -18,6 +18,8 @@ pub(super) enum Setting {
     Demanding,
     /// As `Attach`, on a listener that serves metrics alone.
     MetricsOnly,
+    /// As `Attach`, on a listener that lets the agent be ended.
+    Quitting,
     /// As `Attach`, without a cache.
     Uncached,
 }

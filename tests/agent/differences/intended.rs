@@ -239,5 +239,5 @@ pub(super) const ROWS: &[Row] = &[
             "body: * | *",
         ]],
     ),
-    row("texts", &[OWN]),
+    row("texts", &[&["header allow: none | \"POST\""], OWN]),
 ];

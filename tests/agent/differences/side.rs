@@ -40,8 +40,13 @@ pub(super) struct Starting {
     listeners: Vec<(Setting, String)>,
 }
 
-/// The configuration that settings share: one process serves the listeners of all three.
-const SHARED: [Setting; 3] = [Setting::Attach, Setting::Demanding, Setting::MetricsOnly];
+/// The configuration that settings share: one process serves the listeners of all of them.
+pub(super) const SHARED: [Setting; 4] = [
+    Setting::Attach,
+    Setting::Demanding,
+    Setting::MetricsOnly,
+    Setting::Quitting,
+];
 
 impl Starting {
     pub(super) fn new(world: &World, who: Who, setting: Setting) -> anyhow::Result<Self> {
@@ -148,6 +153,7 @@ fn configuration(
                 "tls_disable": true,
                 "role": role,
                 "require_request_header": *setting == Setting::Demanding,
+                "agent_api": { "enable_quit": *setting == Setting::Quitting },
             })
         })
         .collect();

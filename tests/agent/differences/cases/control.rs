@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::differences::case::{Case, Setting, ask, case, get, post};
 
 const CLEAR: &str = "/agent/v1/cache-clear";
+const QUIT: &str = "/agent/v1/quit";
 const METRICS: &str = "/agent/v1/metrics";
 
 pub(super) fn cases() -> Vec<Case> {
@@ -49,9 +50,7 @@ pub(super) fn cases() -> Vec<Case> {
         );
     }
     for method in ["GET", "POST"] {
-        cases.push(
-            case(format!("quit: {method}"), [ask(method, "/agent/v1/quit")]).shows(&["outside-v1"]),
-        );
+        cases.push(case(format!("quit: {method}"), [ask(method, QUIT)]).shows(&["outside-v1"]));
     }
     for path in [METRICS, "/v1/kv1/app", CLEAR, "/"] {
         let row = if path == METRICS { "metrics" } else { "texts" };
@@ -61,7 +60,13 @@ pub(super) fn cases() -> Vec<Case> {
                 .shows(&[row]),
         );
     }
-    // The last one: the peer keeps nothing of the agent's token from here on.
+    // From here on the peer keeps nothing of the agent's token, and then there is no agent any more.
     cases.push(case("clear: all", [post(CLEAR, &json!({ "type": "all" }))]));
+    cases.push(
+        case("quit, enabled: GET", [get(QUIT)])
+            .on(Setting::Quitting)
+            .shows(&["texts"]),
+    );
+    cases.push(case("quit, enabled: POST", [ask("POST", QUIT)]).on(Setting::Quitting));
     cases
 }
