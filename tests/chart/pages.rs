@@ -34,12 +34,31 @@ fn links_lead_somewhere() -> anyhow::Result<()> {
         let folder = root.join(name);
         let folder = folder.parent().context("a folder")?;
         for link in targets(&text).filter(|link| !link.starts_with("https://")) {
-            assert!(folder.join(link).is_file(), "{name}: {link}");
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let file = if file.is_empty() {
+                root.join(name)
+            } else {
+                folder.join(file)
+            };
+            let text = std::fs::read_to_string(&file).with_context(|| format!("{name}: {link}"))?;
+            assert!(
+                heading.is_empty() || headings(&text).any(|known| known == heading),
+                "{name}: {link}"
+            );
             followed += 1;
         }
     }
     assert!(followed > 5, "{followed}");
     Ok(())
+}
+
+/// The headings of a page, as links name them.
+fn headings(text: &str) -> impl Iterator<Item = String> {
+    let lines = text.lines().filter(|line| line.starts_with('#'));
+    lines.map(|line| {
+        let words = line.trim_start_matches('#').trim().to_lowercase();
+        words.replace(' ', "-").replace('`', "")
+    })
 }
 
 /// What stands between `](` and `)`.
