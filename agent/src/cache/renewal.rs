@@ -11,6 +11,7 @@ use tokio::time::{Duration, Instant};
 use super::Cache;
 use super::identity::TokenId;
 use super::lease::{Outcome, Renewal};
+use super::revocation::Revoked;
 use super::store::Id;
 use crate::token::{TokenState, Tokens};
 use crate::vault::client::Client;
@@ -86,9 +87,12 @@ fn apply(cache: &Cache, id: Id, outcome: Outcome) {
         .with_label_values(&[outcome.label()])
         .inc();
     cache.with(|state| {
-        state
-            .store
-            .renewed(id, outcome, Instant::now(), fastrand::f64());
+        let now = Instant::now();
+        // What it made may be on its way.
+        if let Some(dead) = state.store.renewed(id, outcome, now, fastrand::f64()) {
+            state.ended.note(Revoked::Token(dead));
+            state.flights.clear();
+        }
     });
 }
 

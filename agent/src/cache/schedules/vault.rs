@@ -37,6 +37,10 @@ pub(super) struct Made {
     rights: bool,
     uses: Option<u64>,
     revoked: bool,
+    /// When its answer came: nobody can name it before that.
+    known: Option<Instant>,
+    /// Ends before renewals that made it end sooner, which the agent has not heard of yet: number, time and end.
+    pending: Vec<(u64, Instant, Instant)>,
     /// When a client was told through the agent that it is revoked, or cleared, on the clock of events.
     pub(super) told: Option<u64>,
     pub(super) told_at: Option<Instant>,
@@ -47,6 +51,8 @@ pub(super) struct Made {
 /// What a request is made of, for the model.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
+    /// Of a client's renewal.
+    pub(super) number: u64,
     pub(super) token: Option<String>,
     pub(super) namespace: String,
     pub(super) path: String,
@@ -135,6 +141,7 @@ impl Vault {
         let serial = self.add(None, None, ("", "operator", "operator"), (ttl, most, true));
         if let Some(made) = self.made.get_mut(serial) {
             made.rights = rights;
+            made.known = Some(made.at);
         }
         serial
     }
@@ -163,6 +170,8 @@ impl Vault {
             rights: true,
             uses: None,
             revoked: false,
+            known: None,
+            pending: Vec::new(),
             told: None,
             told_at: None,
             found: None,
@@ -179,7 +188,11 @@ impl Vault {
         let made = self.made.get(serial)?;
         let parent = made.parent.filter(|parent| knows(*parent));
         let above = parent.and_then(|parent| self.natural_end(parent, knows));
-        made.ends.into_iter().chain(above).min()
+        let mut own = made.ends;
+        for (_, _, before) in &made.pending {
+            own = own.max(Some(*before));
+        }
+        own.into_iter().chain(above).min()
     }
 
     pub(super) fn lives(&self, serial: usize) -> bool {
@@ -208,7 +221,8 @@ impl Vault {
     /// The so-manieth youngest token, or lease.
     pub(super) fn youngest(&self, place: usize, lease: bool) -> Option<usize> {
         let made = self.made.iter().enumerate().rev();
-        let mut ours = made.filter(|(_, made)| made.lease.is_some() == lease);
+        let known = |made: &Made| made.known.is_some_and(|known| known < Instant::now());
+        let mut ours = made.filter(|(_, made)| made.lease.is_some() == lease && known(made));
         ours.nth(place).map(|(serial, _)| serial)
     }
 
@@ -368,7 +382,10 @@ impl Vault {
         let wanted = Duration::from_secs(asked.unwrap_or(made.step));
         let left = made.most.map(|most| most - now);
         let granted = left.map_or(wanted, |left| left.min(wanted));
-        made.ends = Some(now + granted);
+        let before = made.ends.replace(now + granted);
+        if let Some(before) = before.filter(|before| *before > now + granted) {
+            made.pending.push((call.number, now, before));
+        }
         match made.lease.clone() {
             Some(id) => {
                 let answer = json!({ "lease_id": id, "renewable": true,
@@ -377,6 +394,18 @@ impl Vault {
             }
             None => self.token_answer(target),
         }
+    }
+
+    /// The agent has heard of a client's renewal.
+    pub(super) fn heard(&mut self, number: u64) {
+        for made in &mut self.made {
+            made.pending.retain(|(of, ..)| *of != number);
+        }
+    }
+
+    /// The agent has renewed it by itself.
+    pub(super) fn renewed(&mut self, serial: usize, sent: Instant) {
+        self.made[serial].pending.retain(|(_, at, _)| *at >= sent);
     }
 
     fn token_answer(&self, serial: usize) -> (StatusCode, Value) {
@@ -402,13 +431,21 @@ pub(super) async fn call(
     let fate = vault.lock().unwrap().fate();
     let sending = async {
         tokio::time::sleep(fate.before).await;
-        let answer = fate.done.then(|| vault.lock().unwrap().answer(call));
+        let (answer, made) = {
+            let mut vault = vault.lock().unwrap();
+            let before = vault.made.len();
+            let answer = fate.done.then(|| vault.answer(call));
+            (answer, before..vault.made.len())
+        };
         tokio::time::sleep(fate.after).await;
         if !fate.answered {
             return Err(Error::Transport {
                 target: "vault".to_owned(),
                 source: "lost".into(),
             });
+        }
+        for serial in made {
+            vault.lock().unwrap().made[serial].known = Some(Instant::now());
         }
         let (status, value) = answer.unwrap_or_default();
         let status = fate.status.unwrap_or(status);

@@ -297,6 +297,7 @@ impl World {
                 }
                 let now = Instant::now();
                 let renew = Call {
+                    number: 0,
                     token: Some(token_text(serial)),
                     namespace: String::new(),
                     path: "auth/token/renew-self".to_owned(),

@@ -110,12 +110,16 @@ impl Store {
         None
     }
 
-    /// What a renewal brought.
-    pub(crate) fn renewed(&mut self, id: Id, outcome: Outcome, now: Instant, random: f64) {
+    /// What a renewal brought. Returns the token that it found dead.
+    pub(crate) fn renewed(
+        &mut self,
+        id: Id,
+        outcome: Outcome,
+        now: Instant,
+        random: f64,
+    ) -> Option<TokenId> {
         let tick = self.tick();
-        let Some(entry) = self.entries.get_mut(&id) else {
-            return;
-        };
+        let entry = self.entries.get_mut(&id)?;
         self.revision += 1;
         let began = entry.renewing.take().unwrap_or(tick);
         match outcome {
@@ -130,20 +134,24 @@ impl Store {
                 }
             }
             Outcome::Refused => entry.renews = false,
-            Outcome::Away => return self.plan_again(id, now, random),
-            Outcome::Gone => return self.end(id),
-            Outcome::TokenDead => {
-                let token = match &entry.what {
+            Outcome::Away => {
+                self.plan_again(id, now, random);
+                return None;
+            }
+            Outcome::Gone | Outcome::TokenDead => {
+                let dead = match &entry.what {
                     What::Token { token, .. } => Some(TokenId::from(token)),
-                    What::Lease { .. } => entry.maker,
+                    What::Lease { .. } => entry.maker.filter(|_| outcome == Outcome::TokenDead),
                 };
-                return match token {
+                match dead {
                     Some(token) => self.end_token(token),
                     None => self.end(id),
-                };
+                }
+                return dead;
             }
         }
         self.plan(id, now, random);
+        None
     }
 
     /// What a renewal that is sent now may be older than, when its answer comes.

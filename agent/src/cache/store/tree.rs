@@ -71,11 +71,12 @@ impl Store {
         self.end_where(|entry| path::is_under(&entry.place, place));
     }
 
-    /// Ends everything.
+    /// Ends everything. Ids go on: a renewal that is under way must not find another entry under its own.
     pub(crate) fn clear(&mut self) {
-        let (newest, revision) = (self.newest, self.revision);
+        let (newest, revision, counter) = (self.newest, self.revision, self.counter);
         *self = Self::new(self.bounds);
         self.newest = newest;
+        self.counter = counter;
         self.revision = revision + 1;
     }
 

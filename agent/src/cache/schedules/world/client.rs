@@ -84,6 +84,7 @@ impl World {
             own,
             method,
             call: Call {
+                number: 0,
                 token: None,
                 namespace: namespace.to_owned(),
                 path,
@@ -233,7 +234,9 @@ impl World {
             return;
         }
         // In a task of its own: it goes on when the client has left.
-        let (world, cache, call) = (self.clone(), cache.clone(), request.call.clone());
+        let (world, cache, mut call) = (self.clone(), cache.clone(), request.call.clone());
+        call.number = self.event();
+        let life = request.life;
         let mut task = JoinSet::new();
         task.spawn(async move {
             let sending = async { vault::call(&world.vault, &call).await };
@@ -241,6 +244,10 @@ impl World {
             let status = answer
                 .map(|answer| answer.status().as_u16())
                 .unwrap_or_default();
+            // An agent that was killed meanwhile has not heard of it.
+            if status == 200 && world.state.lock().unwrap().life == life {
+                world.vault.lock().unwrap().heard(call.number);
+            }
             world.tell(|| format!("{}: {status}", call.asked));
         });
         task.detach_all();

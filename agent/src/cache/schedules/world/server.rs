@@ -63,6 +63,7 @@ impl Renew for Server {
             None => ("auth/token/renew-self", json!({ "increment": increment })),
         };
         let call = Call {
+            number: 0,
             token: Some(token.clone()),
             namespace: renewal.namespace.clone(),
             path: path.to_owned(),
@@ -76,6 +77,7 @@ impl Renew for Server {
                 let status = answer.status();
                 let bytes = answer.into_body().collect().await.unwrap().to_bytes();
                 if status.is_success() {
+                    world.vault.lock().unwrap().renewed(target, sent);
                     let secret: wire::Secret = serde_json::from_slice(&bytes).unwrap();
                     renewal::renewed(&secret, sent.elapsed())
                 } else if status.is_server_error() {

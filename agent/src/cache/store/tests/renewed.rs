@@ -157,3 +157,15 @@ async fn what_is_renewed_in_its_last_second_ends() {
     assert!(bench.pass(Duration::ZERO).is_none());
     bench.assert_empty();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_is_under_way_when_all_is_cleared_finds_nothing() {
+    let mut bench = Bench::large();
+    bench.lease("db/x", "root");
+    let renewal = bench.pass(HOUR * 2 / 3).unwrap();
+    bench.store.clear();
+    bench.lease("db/y", "root");
+    let outcome = Outcome::Renewed(HOUR * 100);
+    bench.store.renewed(renewal.id, outcome, bench.now, 0.0);
+    assert_eq!(bench.ends_in("db/y"), Some(HOUR));
+}
