@@ -13,6 +13,7 @@ mod configuration;
 mod crowd;
 mod differences;
 mod found_dead;
+mod kept;
 mod lifecycle;
 mod listener;
 mod lone;
