@@ -54,7 +54,9 @@ impl Store {
             }
             if let Some(ends) = parent.ends {
                 timers += 1;
-                let set = self.timers.contains(&(ends, Timer::Token(*token)));
+                let set = self
+                    .timers
+                    .contains(&(ends, Timer::Token(Box::new(*token))));
                 sure(set, "a token's timer that is not set")?;
             }
         }
