@@ -210,8 +210,8 @@ enum Entrance {
     Waits {
         seat: Seat<Kept, Served, Error>,
         first: bool,
-        /// An answer that ends soon, as a last resort.
-        ending: Option<Kept>,
+        /// There is an answer that ends soon, as a last resort.
+        ending: bool,
     },
 }
 
@@ -324,6 +324,7 @@ impl Cache {
         if asked.reading.as_ref().is_some_and(|reading| reading.forced) {
             return self.answer_alone(asked, fetch).await;
         }
+        let key = asked.key;
         let (seat, first, ending) = match self.enter(&asked, &fetch) {
             Entrance::Answered(served) => return Ok(served),
             Entrance::Waits {
@@ -343,7 +344,30 @@ impl Cache {
             Share::Failed(error) => Err(error),
             Share::Alone => self.answer_alone(asked, fetch).await,
         };
-        rescue(ending, result)
+        if ending {
+            self.rescue(&key, result)
+        } else {
+            result
+        }
+    }
+
+    /// Serves what ends soon where Vault is away: a valid credential beats an error. It is looked for once more, for it may
+    /// have been revoked meanwhile.
+    fn rescue(&self, key: &Key, result: Result<Served, Arc<Error>>) -> Result<Served, Arc<Error>> {
+        let away = match &result {
+            Ok(served) => served.response.status().is_server_error(),
+            Err(_) => true,
+        };
+        if !away {
+            return result;
+        }
+        match self.with(|state| state.store.find(key, Instant::now())) {
+            Found::Fresh(answer, ends) | Found::Ending(answer, ends) => {
+                let kept = Kept::lease(answer, ends, Decision::Rescued);
+                Ok(serve(&kept, Decision::Rescued))
+            }
+            Found::Nothing => result,
+        }
     }
 
     /// What is kept under a key and need not be asked for anew. For one who has nothing to ask with yet.
@@ -428,8 +452,8 @@ impl Cache {
                     let kept = Kept::lease(answer, ends, Decision::Hit);
                     return Entrance::Answered(serve(&kept, Decision::Hit));
                 }
-                Found::Ending(answer, ends) => Some(Kept::lease(answer, ends, Decision::Rescued)),
-                Found::Nothing => None,
+                Found::Ending(..) => true,
+                Found::Nothing => false,
             };
             let route = state.route(asked);
             let joined = state.flights.get(&route).and_then(Flight::join);
@@ -569,18 +593,6 @@ fn serve_first(kept: &Kept) -> Served {
     Served {
         response: response.map(body::full),
         decision: Decision::Stored,
-    }
-}
-
-/// Serves what ends soon where Vault is away: a valid credential beats an error.
-fn rescue(ending: Option<Kept>, result: Result<Served, Arc<Error>>) -> Result<Served, Arc<Error>> {
-    let away = match &result {
-        Ok(served) => served.response.status().is_server_error(),
-        Err(_) => true,
-    };
-    match ending {
-        Some(kept) if away && !kept.has_ended() => Ok(serve(&kept, Decision::Rescued)),
-        _ => result,
     }
 }
 
