@@ -371,8 +371,10 @@ impl Proxy {
         let request = whole(&passing.head, &bytes);
         let task = self.revocations.spawn(async move {
             let response = send(&client, request).await;
-            if may_have_revoked(&response) {
-                cache.revoke(&revoked);
+            let told = response.as_ref().map(Response::status);
+            let done = revocation::done(revoked, told);
+            if !done.is_empty() {
+                cache.revoke(&done);
             }
             response
         });
@@ -437,27 +439,6 @@ impl Proxy {
 /// Whether it can be sent twice: it changes nothing, and there is no body that is gone once it was sent.
 fn only_reads(method: &Method, body: &Body) -> bool {
     matches!(method.as_str(), "GET" | "HEAD" | "LIST" | "SCAN") && body.is_end_stream()
-}
-
-/// Whether Vault did what it was asked, or part of it, as far as its answer tells: one that broke off or came from a
-/// gateway tells nothing, and one of many leases may be what failed.
-fn may_have_revoked(answer: &Result<Response<Body>, vault::error::Error>) -> bool {
-    match answer {
-        Ok(response) => {
-            let status = response.status();
-            status.is_success()
-                || matches!(
-                    status,
-                    StatusCode::INTERNAL_SERVER_ERROR
-                        | StatusCode::BAD_GATEWAY
-                        | StatusCode::GATEWAY_TIMEOUT
-                )
-        }
-        Err(error) => matches!(
-            error,
-            vault::error::Error::Timeout { .. } | vault::error::Error::Transport { .. }
-        ),
-    }
 }
 
 /// Whose answer it would be, or why none is kept.

@@ -5,11 +5,12 @@
 //! Invariant: where it cannot be known which segments of a path are namespaces, every reading counts. To end an
 //! entry too many costs one request; to end one too few would hand out what Vault has revoked.
 
-use http::Method;
+use http::{Method, StatusCode};
 use serde_json::Value;
 
 use super::identity::TokenId;
 use super::path;
+use crate::vault;
 
 /// What a revocation names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -197,6 +198,29 @@ fn form(body: &[u8]) -> Option<Vec<(String, String)>> {
             Some((path::form_value(name)?, path::form_value(value)?))
         })
         .collect()
+}
+
+/// What has ended, as far as Vault's answer tells. One that broke off or came from a gateway tells nothing, and one of many
+/// leases may be what failed: then it counts as done. But a token that may still have its children is ended with them,
+/// for as orphans they would be taken to outlive it.
+pub(crate) fn done(
+    revoked: Vec<Revoked>,
+    told: Result<StatusCode, &vault::error::Error>,
+) -> Vec<Revoked> {
+    let in_doubt = match told {
+        Ok(status) if status.is_success() => return revoked,
+        Ok(status) => matches!(status.as_u16(), 500 | 502 | 504),
+        Err(error) => matches!(
+            error,
+            vault::error::Error::Timeout { .. } | vault::error::Error::Transport { .. }
+        ),
+    };
+    let ended = |revoked| match revoked {
+        Revoked::Orphaning(token) => Revoked::Token(token),
+        other => other,
+    };
+    let revoked = revoked.into_iter().filter(|_| in_doubt);
+    revoked.map(ended).collect()
 }
 
 #[cfg(test)]

@@ -17,7 +17,6 @@ use crate::cache::schedules::vault::{self, Call, ROLES, Vault};
 use crate::cache::store::Maker;
 use crate::cache::{Asked, Cache, policy, renewed};
 use crate::token::{Live, Token};
-use crate::vault::error;
 
 /// A request as a client sends it.
 pub(super) struct Request {
@@ -259,15 +258,10 @@ impl World {
         let mut task = JoinSet::new();
         task.spawn(async move {
             let answer = vault::call(&world.vault, &call).await;
-            let may_have = match &answer {
-                Ok(answer) => {
-                    let status = answer.status().as_u16();
-                    matches!(status, 200..300 | 500 | 502 | 504)
-                }
-                Err(error) => !matches!(error, error::Error::Connect { .. }),
-            };
+            let told = answer.as_ref().map(http::Response::status);
+            let revoked = revocation::done(revoked, told);
             let now = world.state.lock().unwrap().life;
-            if may_have && now == life {
+            if !revoked.is_empty() && now == life {
                 let clears = world.vault.lock().unwrap().targets(&call);
                 let known = world.known(&cache, &clears);
                 cache.revoke(&revoked);
