@@ -26,8 +26,9 @@ const LOOK_UP: &str = "/v1/auth/token/lookup-self";
 
 const HOUR: Duration = Duration::from_hours(1);
 const MINUTE: Duration = Duration::from_mins(1);
-/// Backoff and the return from an outage both end within five minutes; a minute is for what follows.
-const RECOVERY: Duration = Duration::from_mins(6);
+/// A request under way may take a minute to fail; the backoff after it and the return from an outage both end within
+/// five; a minute is for what follows.
+const RECOVERY: Duration = Duration::from_mins(7);
 
 /// What comes back on the wire.
 #[derive(Clone)]
