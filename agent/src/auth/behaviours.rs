@@ -26,9 +26,8 @@ const LOOK_UP: &str = "/v1/auth/token/lookup-self";
 
 const HOUR: Duration = Duration::from_hours(1);
 const MINUTE: Duration = Duration::from_mins(1);
-/// A request under way may take a minute to fail; the backoff after it and the return from an outage both end within
-/// five; a minute is for what follows.
-const RECOVERY: Duration = Duration::from_mins(7);
+/// Backoff and the return from an outage both end within five minutes; a minute is for what follows.
+const RECOVERY: Duration = Duration::from_mins(6);
 
 /// What comes back on the wire.
 #[derive(Clone)]
@@ -200,7 +199,11 @@ fn behaviours() -> Vec<Behaviour> {
     let plain = [leases(), statuses(), bodies()]
         .into_iter()
         .flatten()
-        .map(|(name, wire)| (name, wire, 0));
+        .map(|(name, wire)| {
+            // A request under way when all is well again takes a minute to fail.
+            let held = matches!(wire, Wire::Trickles(_, pause) if pause >= Duration::from_secs(1));
+            (name, wire, if held { 60 } else { 0 })
+        });
     let all = plain.chain(asking).map(|(name, wire, quiet)| Behaviour {
         name,
         wire,
