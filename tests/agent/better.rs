@@ -278,10 +278,9 @@ fn the_age_of_a_hit_is_measured_here() -> anyhow::Result<()> {
         ("/v1/a/creds/past", "Mon, 01 Jan 1990 00:00:00 GMT"),
         ("/v1/a/creds/future", "Fri, 01 Jan 2100 00:00:00 GMT"),
     ] {
-        let mut answer = Action::ok(body.to_string());
+        let mut answer = Action::json(body.to_string());
         if let Action::Answer { headers, .. } = &mut answer {
             headers.insert(http::header::DATE, date.parse()?);
-            headers.insert(http::header::CONTENT_TYPE, "application/json".parse()?);
         }
         world.tap.on(Method::GET, path, answer);
         let miss = proxy.get(path)?;

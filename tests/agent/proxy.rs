@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http::{Method, Request, StatusCode};
 use keyside_harness::tap::Action;
 use keyside_harness::{openbao, poll, web};
 use serde_json::json;
@@ -15,17 +15,6 @@ use crate::world::{ROLE, World};
 
 /// More than anything that the agent may hold in memory.
 const LARGE: usize = 64 << 20;
-
-/// An answer of the tap's own, so that any path will do.
-fn answer(body: impl Into<Bytes>) -> Action {
-    let mut headers = HeaderMap::new();
-    headers.insert("content-type", HeaderValue::from_static("application/json"));
-    Action::Answer {
-        status: StatusCode::OK,
-        headers,
-        body: body.into(),
-    }
-}
 
 #[test]
 fn a_secret_is_written_read_and_listed_without_a_token_and_never_kept() -> anyhow::Result<()> {
@@ -63,7 +52,7 @@ fn a_secret_is_written_read_and_listed_without_a_token_and_never_kept() -> anyho
 fn path_and_query_reach_vault_byte_for_byte() -> anyhow::Result<()> {
     let world = World::new()?;
     let (_agent, proxy) = bank::open(&world)?;
-    world.tap.rule(|_| answer("{}"));
+    world.tap.rule(|_| Action::json("{}"));
     for path in [
         "/v1/secret/a%2Fb",
         "/v1/secret/a%2fb/",
@@ -89,7 +78,7 @@ fn path_and_query_reach_vault_byte_for_byte() -> anyhow::Result<()> {
 fn what_two_readers_could_take_differently_never_reaches_vault() -> anyhow::Result<()> {
     let world = World::new()?;
     let (_agent, proxy) = bank::open(&world)?;
-    world.tap.rule(|_| answer("{}"));
+    world.tap.rule(|_| Action::json("{}"));
     world.tap.clear();
     for path in [
         "/v1/secret/../sys/seal",
@@ -175,7 +164,7 @@ fn the_agents_token_goes_only_where_it_may() -> anyhow::Result<()> {
     agent.child.wait_for_event("started")?;
     let proxy = agent.proxy()?;
     let own = world.sink()?;
-    world.tap.rule(|_| answer("{}"));
+    world.tap.rule(|_| Action::json("{}"));
     let sent = |path: &str, headers: &[(&str, &str)]| {
         world.tap.clear();
         let mut client = proxy.clone();
@@ -296,9 +285,9 @@ fn large_bodies_stream_both_ways() -> anyhow::Result<()> {
     let served = body.clone();
     world.tap.rule(move |request| {
         if request.path == down {
-            answer(served.clone())
+            Action::json(served.clone())
         } else {
-            answer("{}")
+            Action::json("{}")
         }
     });
     let before = agent.child.resident_bytes()?;
@@ -325,7 +314,7 @@ fn many_slow_uploads_take_no_more_than_the_cache_may() -> anyhow::Result<()> {
     config["cache"] = json!({ "max_bytes": "4MiB" });
     let mut agent = world.agent(&config)?;
     agent.child.wait_for_event("started")?;
-    world.tap.rule(|_| answer("{}"));
+    world.tap.rule(|_| Action::json("{}"));
     let address = agent.child.listening("tcp")?;
     let head = format!(
         "POST /v1/transit/encrypt/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: {BODY}\r\n\r\n"

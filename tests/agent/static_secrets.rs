@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http::{Method, Response, StatusCode};
 use keyside_harness::tap::Action;
 use keyside_harness::{openbao, poll, web};
 use serde_json::{Value, json};
@@ -124,14 +124,7 @@ fn until(client: &web::Client, path: &str, decided: &str) -> anyhow::Result<Stri
 }
 
 fn played(body: &Value) -> Action {
-    let mut headers = HeaderMap::new();
-    let json = HeaderValue::from_static("application/json");
-    headers.insert(header::CONTENT_TYPE, json);
-    Action::Answer {
-        status: StatusCode::OK,
-        headers,
-        body: body.to_string().into(),
-    }
+    Action::json(body.to_string())
 }
 
 #[test]

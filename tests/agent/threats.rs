@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http::{Method, Request, StatusCode};
 use keyside_harness::tap::Action;
 use keyside_harness::{poll, web};
 use serde_json::json;
@@ -699,8 +699,6 @@ fn of_two_credentials_only_the_one_that_vault_reads_goes_on() -> anyhow::Result<
 #[test]
 fn an_answer_is_kept_for_whoever_asked_and_for_no_other() -> anyhow::Result<()> {
     let lone = Lone::with(json!({}), |request| {
-        let mut headers = HeaderMap::new();
-        headers.insert("content-type", HeaderValue::from_static("application/json"));
         let who = request
             .header("x-vault-token")
             .or(request.header("authorization"));
@@ -708,11 +706,7 @@ fn an_answer_is_kept_for_whoever_asked_and_for_no_other() -> anyhow::Result<()> 
             "lease_id": "database/creds/a/b", "lease_duration": 3600, "renewable": true,
             "data": { "for": who },
         });
-        Action::Answer {
-            status: StatusCode::OK,
-            headers,
-            body: body.to_string().into(),
-        }
+        Action::json(body.to_string())
     })?;
     let proxy = lone.proxy()?;
     let path = "/v1/database/creds/a";

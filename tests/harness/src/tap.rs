@@ -91,6 +91,17 @@ impl Action {
         }
     }
 
+    /// As [`Action::ok`], and JSON.
+    #[must_use]
+    pub fn json(body: impl Into<Bytes>) -> Self {
+        let json = header::HeaderValue::from_static("application/json");
+        Self::Answer {
+            status: StatusCode::OK,
+            headers: HeaderMap::from_iter([(header::CONTENT_TYPE, json)]),
+            body: body.into(),
+        }
+    }
+
     /// As [`Action::fail`], with one more header.
     #[must_use]
     pub fn fail_with(status: StatusCode, name: http::HeaderName, value: &'static str) -> Self {
