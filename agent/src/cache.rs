@@ -9,8 +9,9 @@
 //! that does not join those who wait for it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use http::header::AGE;
 use http::{HeaderValue, Method, Response};
 use keyside_config::model;
@@ -18,12 +19,11 @@ use tokio::sync::Notify;
 use tokio::time::{Duration, Instant};
 use tokio_util::task::TaskTracker;
 
+use crate::body::{self, Body};
 use crate::resume::form::Writer;
 use crate::vault;
-use crate::vault::Body;
 
 pub(crate) mod answer;
-pub(crate) mod body;
 mod call;
 pub(crate) mod clear;
 pub(crate) mod dead;
@@ -111,6 +111,43 @@ pub(crate) enum Error {
 pub(crate) struct Served {
     pub(crate) response: Response<Body>,
     pub(crate) decision: Decision,
+    /// Where it was found, to be found there again without asking who asks for what.
+    pub(crate) hit: Option<Hit>,
+}
+
+impl Served {
+    pub(crate) const fn new(response: Response<Body>, decision: Decision) -> Self {
+        Self {
+            response,
+            decision,
+            hit: None,
+        }
+    }
+}
+
+/// Under which key an answer is kept, and for whom.
+#[derive(Clone, Copy)]
+pub(crate) struct Hit {
+    pub(crate) key: Key,
+    pub(crate) asker: Option<TokenId>,
+}
+
+/// A kept answer that need not be asked for anew.
+pub(crate) struct Fresh {
+    pub(crate) answer: Arc<Answer>,
+    pub(crate) ends: Option<Instant>,
+}
+
+impl Fresh {
+    /// As it is now.
+    pub(crate) fn at(&self, now: Instant) -> Response<Bytes> {
+        self.answer.at(now, self.ends)
+    }
+
+    /// For how long it stays like that.
+    pub(crate) fn until(&self, now: Instant) -> Instant {
+        self.answer.until(now, self.ends)
+    }
 }
 
 /// What the cache holds.
@@ -370,18 +407,17 @@ impl Cache {
         }
     }
 
-    /// What is kept under a key and need not be asked for anew. For one who has nothing to ask with yet.
-    pub(crate) fn hit(&self, key: &Key) -> Option<Served> {
-        self.with(|state| {
-            let now = Instant::now();
-            match state.store.find(key, now) {
-                Found::Fresh(answer, ends) => {
-                    let kept = Kept::lease(answer, ends, Decision::Hit);
-                    Some(serve(&kept, Decision::Hit))
-                }
-                Found::Ending(..) | Found::Nothing => None,
-            }
-        })
+    /// What is kept and need not be asked for anew. For one who has nothing to ask with yet.
+    pub(crate) fn find(&self, hit: &Hit, now: Instant) -> Option<Fresh> {
+        // Being used changes nothing that anybody waits for.
+        let mut state = self.lock();
+        if hit.asker.is_some_and(|asker| state.limited.holds(asker)) {
+            return None;
+        }
+        match state.store.find(&hit.key, now) {
+            Found::Fresh(answer, ends) => Some(Fresh { answer, ends }),
+            Found::Ending(..) | Found::Nothing => None,
+        }
     }
 
     /// For those whose flight brought something for another: what comes now may well be kept.
@@ -499,8 +535,12 @@ impl Cache {
         }
     }
 
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
-        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         let before = state.store.next_due();
         let revision = state.store.revision();
         let result = act(&mut state);
@@ -576,10 +616,7 @@ fn serve(kept: &Kept, decision: Decision) -> Served {
         let age = now.saturating_duration_since(validated).as_secs();
         response.headers_mut().insert(AGE, HeaderValue::from(age));
     }
-    Served {
-        response: response.map(body::full),
-        decision,
-    }
+    Served::new(response.map(Body::full), decision)
 }
 
 /// What has just come is as Vault sent it, unless it ends sooner than Vault says.
@@ -590,10 +627,7 @@ fn serve_first(kept: &Kept) -> Served {
     let response = kept
         .answer
         .at(Instant::now(), kept.ends.filter(|_| kept.cut));
-    Served {
-        response: response.map(body::full),
-        decision: Decision::Stored,
-    }
+    Served::new(response.map(Body::full), Decision::Stored)
 }
 
 fn gauge(number: usize) -> i64 {

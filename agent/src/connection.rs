@@ -10,6 +10,7 @@
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::future;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,7 +21,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::UPGRADE;
 use http::{Request, Response, StatusCode};
-use http_body_util::BodyExt as _;
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -29,8 +29,9 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf, ReadHalf, WriteHalf, split};
 use tokio::sync::watch;
 use tokio::time::{Sleep, timeout};
+use tokio_util::either::Either;
 
-use crate::vault::Body;
+use crate::body::Body;
 
 mod head;
 
@@ -46,7 +47,12 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// What answers the requests of one connection; dropped with it.
-pub(crate) type Service = Box<dyn Fn(Request<Body>) -> Answering + Send + Sync>;
+pub(crate) trait Service: Send + Sync {
+    /// An answer that is there already.
+    fn at_once(&self, request: &Request<Incoming>) -> Option<Response<Body>>;
+
+    fn answer(&self, request: Request<Body>) -> Answering;
+}
 
 pub(crate) type Answering = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
@@ -73,21 +79,24 @@ pub(crate) struct Limits {
 /// Serves one connection to its end; `ending` and `leaving` let it finish the request under way.
 pub(crate) fn serve(
     stream: Box<dyn Stream>,
-    service: Service,
+    service: Box<dyn Service>,
     limits: &Limits,
     ending: &Ending,
     leaving: Leaving,
 ) -> impl Future<Output = ()> + Send + use<> {
-    let service = Arc::new(service);
+    let service: Arc<dyn Service> = Arc::from(service);
     let tunnel = Tunnel::default();
     let (answers, agreed) = (Arc::clone(&service), tunnel.clone());
     let answers = service_fn(move |mut request: Request<Incoming>| {
+        if let Some(response) = answers.at_once(&request) {
+            return Either::Left(future::ready(Ok(response)));
+        }
         let upgrade = request
             .headers()
             .contains_key(UPGRADE)
             .then(|| (hyper::upgrade::on(&mut request), agreed.clone()));
-        let answering = answers(request.map(received));
-        async move {
+        let answering = answers.answer(request.map(received));
+        Either::Right(async move {
             let mut response = answering.await;
             if response.status() == StatusCode::SWITCHING_PROTOCOLS
                 && let Some((client, tunnel)) = upgrade
@@ -95,7 +104,7 @@ pub(crate) fn serve(
                 tunnel.agree(client, hyper::upgrade::on(&mut response));
             }
             Ok::<_, Infallible>(response)
-        }
+        })
     });
     let reads = Arc::new(AtomicUsize::new(0));
     // hyper takes a hundred header fields; for any other number it would ask for memory with every request.
@@ -273,11 +282,10 @@ struct Received {
 }
 
 fn received(body: Incoming) -> Body {
-    Received {
+    Body::streamed(Received {
         body,
         silence: None,
-    }
-    .boxed_unsync()
+    })
 }
 
 impl hyper::body::Body for Received {

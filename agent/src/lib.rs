@@ -20,6 +20,7 @@ use settings::{Clear, Command, Place, Socket};
 mod admin;
 mod app;
 mod auth;
+mod body;
 mod cache;
 mod clock;
 mod connection;
@@ -141,7 +142,7 @@ fn cache_clear(mut clear: Clear, socket: &Socket) -> ExitCode {
 }
 
 /// A verb that asks the running agent: prints its answer, and fails where it is no success.
-fn ask(socket: &Socket, request: Request<vault::Body>) -> ExitCode {
+fn ask(socket: &Socket, request: Request<body::Body>) -> ExitCode {
     let path = match socket.find() {
         Ok(path) => path,
         Err(error) => return refuse(&error),

@@ -16,25 +16,23 @@ use bytes::Bytes;
 use http::header::AGE;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use keyside_config::model::AttachToken;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::control::Control;
 use crate::auth::check::Checks;
-use crate::cache::body::{self, Read};
+use crate::body::{self, Body, Read};
 use crate::cache::identity::{Identity, TokenId};
 use crate::cache::key::{Key, Parts as KeyParts};
 use crate::cache::path::{self, Path};
 use crate::cache::policy::{self, Decision, Skip};
-use crate::cache::{Asked, Cache, Served};
+use crate::cache::{Asked, Cache, Hit, Served};
 use crate::cache::{renewed, revocation};
 use crate::token::{Live, Tokens};
 use crate::vault;
-use crate::vault::Body;
 use crate::vault::client::Client;
-use crate::vault::client::forward::Content;
 
 mod conceal;
 pub(crate) mod control;
@@ -42,6 +40,7 @@ mod forward;
 pub(crate) mod guard;
 pub(crate) mod metrics;
 mod places;
+mod repeat;
 pub(crate) mod respond;
 mod secret;
 pub(crate) mod server;
@@ -52,6 +51,7 @@ use control::Offer;
 use forward::{Caller, NAMESPACE};
 use guard::Guard;
 use metrics::Metrics;
+use repeat::{Repeats, Written};
 use respond::Error;
 
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
@@ -90,6 +90,13 @@ pub(crate) struct Settings {
     pub(crate) namespace: Option<HeaderValue>,
     /// Those that name one mean one below it.
     pub(crate) prepend_namespace: bool,
+}
+
+/// What all connections of one socket share.
+pub(crate) struct Front {
+    guard: Guard,
+    offer: Offer,
+    repeats: Repeats,
 }
 
 /// A request on its way, with its headers as Vault gets them.
@@ -139,15 +146,19 @@ impl Proxy {
     }
 
     /// Answers one request of one listener.
-    pub(crate) async fn handle(
-        &self,
-        guard: &Guard,
-        offer: Offer,
-        request: Request<Body>,
-    ) -> Response<Body> {
+    pub(crate) async fn handle(&self, front: &Front, request: Request<Body>) -> Response<Body> {
+        let (written, generation) = (Written::of(&request), self.generation());
         let (head, body) = request.into_parts();
-        let response = match self.route(guard, offer, head, body).await {
-            Ok(response) => response,
+        let response = match self.route(front, head, body).await {
+            Ok((response, hit)) => {
+                // Where another token came meanwhile, nobody knows which of them it was found with.
+                if let Some((written, hit)) = written.zip(hit)
+                    && generation == self.generation()
+                {
+                    front.repeats.note(written, generation, hit);
+                }
+                response
+            }
             Err(error) => {
                 if let Error::Refused(refusal) = &error {
                     self.metrics.refused(refusal);
@@ -165,23 +176,28 @@ impl Proxy {
 
     async fn route(
         &self,
-        guard: &Guard,
-        offer: Offer,
+        front: &Front,
         head: Parts,
         body: Body,
-    ) -> Result<Response<Body>, Error> {
-        guard.check(&head)?;
+    ) -> Result<(Response<Body>, Option<Hit>), Error> {
+        front.guard.check(&head)?;
         let path = head.uri.path().to_owned();
-        if !offer.serves(&path) {
+        if !front.offer.serves(&path) {
             return Err(Error::NotFound);
         }
-        match path.strip_prefix(path::API) {
-            Some(path) => self.pass(head, path, body).await,
-            None => Box::pin(self.control(&path, &head, body)).await,
+        if let Some(path) = path.strip_prefix(path::API) {
+            return self.pass(head, path, body).await;
         }
+        let response = Box::pin(self.control(&path, &head, body)).await?;
+        Ok((response, None))
     }
 
-    async fn pass(&self, head: Parts, path: &str, body: Body) -> Result<Response<Body>, Error> {
+    async fn pass(
+        &self,
+        head: Parts,
+        path: &str,
+        body: Body,
+    ) -> Result<(Response<Body>, Option<Hit>), Error> {
         let mut passing = self.prepare(head, &Path::read(path)?).await?;
         let pod = passing.caller.generation.is_some();
         let tells = conceal::prepare(&mut passing.head.headers, &passing.place, pod)?;
@@ -194,9 +210,7 @@ impl Proxy {
             let own = std::iter::once(before).chain(self.live());
             response = Box::pin(conceal::conceal(response, own)).await?;
         }
-        forward::last_hop(&mut response);
-        self.mark(&mut response, served.decision);
-        Ok(response)
+        Ok((self.finish(response, served.decision), served.hit))
     }
 
     /// Gives the request its namespace and its token.
@@ -226,6 +240,11 @@ impl Proxy {
             normal: path::join(&namespace, &path.normal),
             head,
         })
+    }
+
+    /// Of the agent's own token.
+    fn generation(&self) -> Option<u64> {
+        Some(self.tokens.as_ref()?.borrow().live()?.generation)
     }
 
     fn live(&self) -> Option<Arc<Live>> {
@@ -286,7 +305,7 @@ impl Proxy {
         };
         let mut again = Arc::unwrap_or_clone(again);
         again.caller = forward::attach(&mut again.head.headers, &live);
-        let replayed = self.serve(Arc::new(again), body::full(Bytes::new())).await;
+        let replayed = self.serve(Arc::new(again), Body::empty()).await;
         // Vault's own answer says more than that there was none.
         replayed.unwrap_or(refused)
     }
@@ -325,13 +344,20 @@ impl Proxy {
             body: &bytes,
         });
         // Before anything is made for asking Vault.
-        if let Some(served) = cache.hit(&key) {
-            return Ok(served);
+        let asker = passing.asks().asker;
+        let hit = Hit { key, asker };
+        let now = Instant::now();
+        if let Some(fresh) = cache.find(&hit, now) {
+            let response = fresh.at(now).map(Body::full);
+            return Ok(Served {
+                hit: Some(hit),
+                ..Served::new(response, Decision::Hit)
+            });
         }
         let client = self.client.clone();
         let is_read =
             cache.keeps_secrets() && passing.head.method == Method::GET && bytes.is_empty();
-        let asked = Asked {
+        let wanted = Asked {
             key,
             reading: is_read
                 .then(|| secret::reading(&client, &passing))
@@ -343,19 +369,16 @@ impl Proxy {
             let (client, request) = (client.clone(), whole(&passing.head, &bytes));
             async move { send(&client, request).await }
         };
-        Box::pin(cache.answer(asked, fetch))
+        Box::pin(cache.answer(wanted, fetch))
             .await
             .map_err(Error::Cache)
     }
 
     /// Passes both bodies on as they come.
     async fn stream(&self, passing: Arc<Passing>, body: Body, skip: Skip) -> Result<Served, Error> {
-        let request = Request::from_parts(own_head(passing), Content::of(body));
+        let request = Request::from_parts(own_head(passing), body);
         let response = send(&self.client, request).await.map_err(Error::Vault)?;
-        Ok(Served {
-            response,
-            decision: Decision::Skip(skip),
-        })
+        Ok(Served::new(response, Decision::Skip(skip)))
     }
 
     /// Sends a revocation in a task of its own: what Vault has revoked must end here too, also where the client
@@ -382,10 +405,7 @@ impl Proxy {
             .await
             .map_err(|_panicked| Error::Lost)?
             .map_err(Error::Vault)?;
-        Ok(Served {
-            response,
-            decision: Decision::Skip(Skip::Path),
-        })
+        Ok(Served::new(response, Decision::Skip(Skip::Path)))
     }
 
     /// Sends a renewal in a task of its own, for the same reason. What it renews is learnt from its answer; from its
@@ -398,11 +418,8 @@ impl Proxy {
     ) -> Result<Served, Error> {
         let limit = REVOCATION_LIMIT;
         let (names, body) = match body::read(body, limit, None).await.map_err(Error::Body)? {
-            Read::Whole(bytes, _) => (
-                renewed::named(&passing.asks(), &bytes),
-                Content::Whole(bytes),
-            ),
-            Read::Beyond(body) => (Vec::new(), Content::Streamed(body)),
+            Read::Whole(bytes, _) => (renewed::named(&passing.asks(), &bytes), Body::full(bytes)),
+            Read::Beyond(body) => (Vec::new(), body),
         };
         let (cache, client) = (cache.clone(), self.client.clone());
         let request = Request::from_parts(own_head(passing), body);
@@ -411,16 +428,16 @@ impl Proxy {
             cache.renew(names, sending).await
         });
         let answer = task.await.map_err(|_panicked| Error::Lost)?;
-        Ok(Served {
-            response: answer.map_err(|error| Error::Cache(Arc::new(error)))?,
-            decision: Decision::Skip(Skip::Path),
-        })
+        let response = answer.map_err(|error| Error::Cache(Arc::new(error)))?;
+        Ok(Served::new(response, Decision::Skip(Skip::Path)))
     }
 
-    /// Says what the cache did: the peers' header on answers that are no errors, ours on all.
-    fn mark(&self, response: &mut Response<Body>, decision: Decision) {
+    /// An answer as it goes out: for the client's connection, and with what the cache did. The peers' header is on
+    /// answers that are no errors, ours on all.
+    fn finish<B>(&self, mut response: Response<B>, decision: Decision) -> Response<B> {
+        forward::last_hop(&mut response);
         if self.cache.is_none() {
-            return;
+            return response;
         }
         let success = response.status().is_success();
         let headers = response.headers_mut();
@@ -433,6 +450,7 @@ impl Proxy {
             let word = if decision.is_hit() { "HIT" } else { "MISS" };
             headers.insert(X_CACHE, HeaderValue::from_static(word));
         }
+        response
     }
 }
 
@@ -471,14 +489,14 @@ fn before(cache: &Cache, passing: &Passing) -> Result<Identity, Skip> {
 /// Asks Vault; while it is away, only for what tells how it is.
 async fn send(
     client: &Client,
-    request: Request<Content>,
+    request: Request<Body>,
 ) -> Result<Response<Body>, vault::error::Error> {
     let path = request.uri().path().strip_prefix(path::API);
     if !path.is_some_and(|path| OPEN.contains(&path)) {
         client.admit()?;
     }
     let response = client.forward(request).await?;
-    Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
+    Ok(response.map(Body::streamed))
 }
 
 /// The head, copied only where it is kept for a second attempt.
@@ -487,8 +505,8 @@ fn own_head(passing: Arc<Passing>) -> Parts {
 }
 
 /// A request whose body was read, once more.
-fn whole(head: &Parts, bytes: &Bytes) -> Request<Content> {
-    let mut request = Request::new(Content::Whole(bytes.clone()));
+fn whole(head: &Parts, bytes: &Bytes) -> Request<Body> {
+    let mut request = Request::new(Body::full(bytes.clone()));
     *request.method_mut() = head.method.clone();
     *request.uri_mut() = head.uri.clone();
     *request.headers_mut() = head.headers.clone();

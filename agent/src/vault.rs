@@ -14,9 +14,3 @@ pub(crate) mod fake;
 pub(crate) mod gate;
 pub(crate) mod tls;
 pub(crate) mod wire;
-
-/// A request's body, streamed: what the proxy got from its client, or what the agent wrote itself.
-pub(crate) type Body = http_body_util::combinators::UnsyncBoxBody<
-    bytes::Bytes,
-    Box<dyn std::error::Error + Send + Sync>,
->;

@@ -12,10 +12,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::HOST;
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Limited};
 use keyside_config::model::listener::HostPort;
 use keyside_config::model::vault::{Address, Vault};
 
+use crate::body::Body;
 use crate::vault;
 use crate::vault::client::{Pool, pool};
 
@@ -88,12 +89,7 @@ impl Web {
             let host = host.map_err(|error| Error::Request(error.into()))?;
             request.headers_mut().entry(HOST).or_insert(host);
         }
-        let request = request.map(|body| {
-            Full::new(body)
-                .map_err(|never| match never {})
-                .boxed_unsync()
-        });
-        let sent = self.pool(encrypted)?.request(request).await;
+        let sent = self.pool(encrypted)?.request(request.map(Body::full)).await;
         let (head, body) = sent.map_err(|error| broken(error.into()))?.into_parts();
         let body = Limited::new(body, ANSWER_LIMIT).collect().await;
         Ok(Response::from_parts(head, body.map_err(broken)?.to_bytes()))

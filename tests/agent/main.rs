@@ -28,6 +28,7 @@ mod proxy_outage;
 mod redirects;
 mod reload;
 mod renewed;
+mod repeats;
 mod resume;
 mod revocation;
 mod sealed;

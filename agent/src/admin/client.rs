@@ -9,8 +9,8 @@ use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
 use serde_json::Value;
 
-use crate::cache::body::{self, Cause};
-use crate::vault::{self, Body};
+use crate::body::{Body, Cause};
+use crate::vault;
 
 /// Below the 5 s that the injected startup probe waits, so that our words are printed and not the kubelet's.
 const LIMIT: Duration = Duration::from_secs(4);
@@ -40,14 +40,14 @@ pub(crate) enum Error {
 
 /// A question.
 pub(crate) fn get(path: &'static str) -> Request<Body> {
-    let mut request = Request::new(body::full(""));
+    let mut request = Request::new(Body::empty());
     *request.uri_mut() = Uri::from_static(path);
     request
 }
 
 /// An order.
 pub(crate) fn post(path: &'static str, body: &Value) -> Request<Body> {
-    let mut request = Request::new(body::full(body.to_string()));
+    let mut request = Request::new(Body::full(body.to_string()));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = Uri::from_static(path);
     request

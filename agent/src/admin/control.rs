@@ -5,9 +5,8 @@ use http::{HeaderValue, Response};
 use keyside_lifecycle::shutdown::{Shutdown, Trigger};
 use prometheus::{Registry, TextEncoder};
 
-use crate::cache::body::{self, Read};
+use crate::body::{self, Body, Read};
 use crate::cache::{Cache, clear};
-use crate::vault::Body;
 
 /// Prometheus' text format, as its documentation names it.
 const METRICS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -45,7 +44,7 @@ impl Control {
         TextEncoder::new()
             .encode_utf8(&self.registry.gather(), &mut text)
             .map_err(Error::Metrics)?;
-        let mut response = Response::new(body::full(text));
+        let mut response = Response::new(Body::full(text));
         let kind = HeaderValue::from_static(METRICS_TEXT);
         response.headers_mut().insert(CONTENT_TYPE, kind);
         Ok(response)

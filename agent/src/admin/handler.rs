@@ -15,10 +15,9 @@ use tokio::time::{Duration, Instant};
 
 use super::control::Control;
 use crate::auth::plan::Plan;
+use crate::body::Body;
 use crate::cache::Cache;
-use crate::cache::body;
 use crate::token::{TokenState, Tokens};
-use crate::vault::Body;
 use crate::vault::gate::Gate;
 
 const LINE: &str = "text/plain; charset=utf-8";
@@ -238,7 +237,7 @@ fn not_allowed(methods: &'static str) -> Answer {
 }
 
 fn answer(status: StatusCode, content: &'static str, text: String) -> Answer {
-    let mut response = Response::new(body::full(text));
+    let mut response = Response::new(Body::full(text));
     *response.status_mut() = status;
     response
         .headers_mut()

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{Request, Response};
+use hyper::body::Incoming;
 use keyside_config::model::Admin;
 use keyside_config::model::listener::HostPort;
 use keyside_lifecycle::shutdown::Shutdown;
@@ -15,7 +17,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::handler::{Handler, Surface};
-use crate::connection::{self, Ending, Limits, Service, Stream};
+use crate::body::Body;
+use crate::connection::{self, Answering, Ending, Limits, Service, Stream};
 use crate::resolver;
 use crate::socket::Socket;
 
@@ -115,7 +118,8 @@ impl Server {
                 Some(_ended) = connections.join_next() => {}
                 accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
                     Ok((stream, surface)) => {
-                        let service = service(surface, &handler);
+                        let handler = Arc::clone(&handler);
+                        let service = Box::new(Connected { surface, handler });
                         // There are few places, and nobody is asked to leave one.
                         let leaving = Box::pin(std::future::pending());
                         connections.spawn(connection::serve(stream, service, &LIMITS, &ending, leaving));
@@ -141,10 +145,19 @@ impl Listener {
     }
 }
 
-fn service(surface: Surface, handler: &Arc<Handler>) -> Service {
-    let handler = Arc::clone(handler);
-    Box::new(move |request| {
-        let handler = Arc::clone(&handler);
+/// What answers one connection.
+struct Connected {
+    surface: Surface,
+    handler: Arc<Handler>,
+}
+
+impl Service for Connected {
+    fn at_once(&self, _request: &Request<Incoming>) -> Option<Response<Body>> {
+        None
+    }
+
+    fn answer(&self, request: Request<Body>) -> Answering {
+        let (surface, handler) = (self.surface, Arc::clone(&self.handler));
         Box::pin(async move { handler.answer(surface, request).await })
-    })
+    }
 }

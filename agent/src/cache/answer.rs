@@ -98,6 +98,17 @@ impl Answer {
         response
     }
 
+    /// Until when [`Answer::at`] says the same as now.
+    pub(crate) fn until(&self, now: Instant, ends: Option<Instant>) -> Instant {
+        let age = now.saturating_duration_since(self.arrived).as_secs();
+        let older = self.arrived + Duration::from_secs(age + 1);
+        let shorter = ends.map(|ends| {
+            let left = ends.saturating_duration_since(now).as_secs();
+            ends - Duration::from_secs(left)
+        });
+        shorter.map_or(older, |shorter| shorter.min(older))
+    }
+
     fn with_duration(&self, left: Duration) -> Bytes {
         let left = left.as_secs().to_string();
         let mut body = BytesMut::with_capacity(self.body.len() + left.len());

@@ -13,9 +13,9 @@ use super::kv::ask::Secret;
 use super::lease;
 use super::policy::{self, Decision, Made, Skip};
 use super::store::New;
-use super::{Asked, Cache, Error, Kept, Route, Served, State, body};
+use super::{Asked, Cache, Error, Kept, Route, Served, State};
+use crate::body::{self, Body};
 use crate::vault;
-use crate::vault::Body;
 
 /// How long an answer that may be kept can take to arrive, once its head is here.
 pub(super) const BODY_TIME: Duration = Duration::from_mins(1);
@@ -97,7 +97,7 @@ impl Call {
                 if skip == Skip::LimitedToken {
                     self.note_limited(&bytes);
                 }
-                passed(Response::from_parts(head, body::full(bytes)), skip)
+                passed(Response::from_parts(head, Body::full(bytes)), skip)
             }
         }
     }
@@ -149,10 +149,7 @@ impl Call {
 }
 
 fn passed(response: Response<Body>, skip: Skip) -> Outcome {
-    Outcome::Passed(Served {
-        response,
-        decision: Decision::Skip(skip),
-    })
+    Outcome::Passed(Served::new(response, Decision::Skip(skip)))
 }
 
 /// A call on behalf of all who wait for the same. Dropping it, done or not, ends its flight.

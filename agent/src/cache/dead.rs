@@ -26,11 +26,12 @@ mod tests {
     use tokio::task::JoinSet;
 
     use super::*;
+    use crate::body::Body;
+    use crate::cache::Asked;
     use crate::cache::identity::Identity;
     use crate::cache::key::{Key, Parts};
     use crate::cache::metrics::Metrics;
     use crate::cache::store::Maker;
-    use crate::cache::{Asked, body};
     use crate::token::Token;
 
     fn asked(token: &str) -> Asked {
@@ -69,7 +70,7 @@ mod tests {
         };
         tasks.spawn(async move { drop(older.answer(asked("dead"), silent).await) });
         begun.await.unwrap();
-        let fetch = || std::future::ready(Ok(Response::new(body::full("{}"))));
+        let fetch = || std::future::ready(Ok(Response::new(Body::full("{}"))));
         let answer = cache.answer(asked("new"), fetch);
         let answer = tokio::time::timeout(std::time::Duration::from_secs(10), answer).await;
         let served = answer.expect("it waits").unwrap();

@@ -12,10 +12,10 @@ use tokio::time::{Duration, Instant};
 use super::identity::TokenId;
 use super::policy::{self, Secret};
 use super::revocation::{Fields, Request};
-use super::{Cache, Error, body, call, path};
+use super::{Cache, Error, call, path};
+use crate::body::{self, Body};
 use crate::token::Token;
 use crate::vault;
-use crate::vault::Body;
 
 /// The largest answer that is read. A renewal's has nothing but its lease or its token.
 const LIMIT: usize = 64 << 10;
@@ -175,7 +175,7 @@ impl Cache {
                     Some(renewed) => self.apply_renewal(&renewed, sent),
                     None => self.doubt_renewal(&names),
                 }
-                body::full(bytes)
+                Body::full(bytes)
             }
         };
         Ok(Response::from_parts(head, body))

@@ -10,10 +10,9 @@ use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderName, Response};
 
 use super::respond::Error;
-use crate::cache::body::{self, Read};
+use crate::body::{self, Body, Read};
 use crate::cache::path;
 use crate::token::Live;
-use crate::vault::Body;
 
 const WRAP_TTL: HeaderName = HeaderName::from_static("x-vault-wrap-ttl");
 /// The largest answer about a token: policies and metadata make up most of it.
@@ -50,7 +49,7 @@ pub(super) async fn conceal(
         return Err(Error::AnswerTooLarge { limit: LIMIT });
     };
     let Ok(text) = std::str::from_utf8(&bytes) else {
-        return Ok(Response::from_parts(head, body::full(bytes)));
+        return Ok(Response::from_parts(head, Body::full(bytes)));
     };
     let mut text = text.to_owned();
     for live in own {
@@ -61,7 +60,7 @@ pub(super) async fn conceal(
             }
         }
     }
-    Ok(Response::from_parts(head, body::full(text)))
+    Ok(Response::from_parts(head, Body::full(text)))
 }
 
 #[cfg(test)]

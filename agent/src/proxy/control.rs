@@ -7,8 +7,7 @@ use keyside_config::model::listener::{Listener, Role};
 
 use super::Proxy;
 use super::respond::Error;
-use crate::cache::body;
-use crate::vault::Body;
+use crate::body::Body;
 
 /// Below which nothing is Vault's.
 const OWN: [&str; 2] = ["/agent/v1/", "/proxy/v1/"];
@@ -58,12 +57,12 @@ impl Proxy {
             Some("cache-clear") => {
                 allow(head, &[Method::POST, Method::PUT], "POST, PUT")?;
                 self.control.clear(body).await?;
-                Ok(Response::new(body::full("")))
+                Ok(Response::new(Body::empty()))
             }
             Some("quit") => {
                 allow(head, &[Method::POST], "POST")?;
                 self.control.quit();
-                Ok(Response::new(body::full("")))
+                Ok(Response::new(Body::empty()))
             }
             _ => Err(Error::NotFound),
         }

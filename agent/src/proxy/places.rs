@@ -126,11 +126,16 @@ impl State {
 }
 
 impl Place {
+    /// A request came.
+    pub(super) fn used(&self) {
+        self.state.touch(&self.all);
+        self.state.served.store(true, Ordering::Relaxed);
+    }
+
     /// A request begins.
     pub(super) fn busy(&self) -> Busy {
-        self.state.touch(&self.all);
+        self.used();
         self.state.under_way.fetch_add(1, Ordering::Relaxed);
-        self.state.served.store(true, Ordering::Relaxed);
         Busy {
             all: Arc::clone(&self.all),
             state: Arc::clone(&self.state),

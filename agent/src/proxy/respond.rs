@@ -11,11 +11,11 @@ use serde_json::json;
 
 use super::guard::Refusal;
 use crate::admin::control;
+use crate::body::{self, Body};
 use crate::cache;
-use crate::cache::{body, path, revocation};
+use crate::cache::{path, revocation};
 use crate::connection::Silence;
 use crate::vault;
-use crate::vault::Body;
 use crate::vault::error::How;
 
 /// Where nothing says when.
@@ -104,7 +104,7 @@ impl Error {
 
     pub(crate) fn response(&self) -> Response<Body> {
         let text = json!({ "errors": [error::chain(self)] }).to_string();
-        let mut response = Response::new(body::full(text));
+        let mut response = Response::new(Body::full(text));
         let status = self.status();
         *response.status_mut() = status;
         let headers = response.headers_mut();

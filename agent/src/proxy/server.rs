@@ -5,19 +5,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Request;
+use http::{Request, Response};
+use hyper::body::Incoming;
 use keyside_config::model::listener::Listener;
 use keyside_lifecycle::shutdown::Shutdown;
 use tokio::task::JoinSet;
 
-use super::Proxy;
 use super::control::Offer;
 use super::guard::Guard;
 use super::places::{Place, Places};
+use super::repeat::Repeats;
 use super::socket::{self, Socket};
 use super::tls::Acceptor;
+use super::{Front, Proxy};
+use crate::body::Body;
 use crate::connection::{self, Answering, Ending, Limits, Service, Stream};
-use crate::vault::Body;
 
 const LIMITS: Limits = Limits {
     // Longer than clients keep idle connections, so that they close first and never write into one that is going away.
@@ -87,8 +89,11 @@ impl Server {
         let mut loops = JoinSet::new();
         for socket in self.sockets {
             let accepting = Accepting {
-                guard: Arc::new(Guard::new(&self.listener, socket.is_loopback())),
-                offer: Offer::from(&self.listener),
+                front: Arc::new(Front {
+                    guard: Guard::new(&self.listener, socket.is_loopback()),
+                    offer: Offer::from(&self.listener),
+                    repeats: Repeats::default(),
+                }),
                 acceptor: self.acceptor.clone(),
                 proxy: Arc::clone(&self.proxy),
                 places: Arc::clone(&places),
@@ -103,8 +108,7 @@ impl Server {
 /// One socket's loop.
 struct Accepting {
     socket: Socket,
-    guard: Arc<Guard>,
-    offer: Offer,
+    front: Arc<Front>,
     acceptor: Option<Acceptor>,
     proxy: Arc<Proxy>,
     /// Of connections on all sockets of the listener.
@@ -166,31 +170,34 @@ impl Accepting {
         let leaving = Box::pin(place.asked_to_go());
         let connected = Connected {
             proxy: Arc::clone(&self.proxy),
-            guard: Arc::clone(&self.guard),
-            offer: self.offer,
+            front: Arc::clone(&self.front),
             _open: Open::new(&self.proxy),
             place,
         };
-        let service: Service = Box::new(move |request| connected.answer(request));
-        connection::serve(stream, service, &LIMITS, ending, leaving)
+        connection::serve(stream, Box::new(connected), &LIMITS, ending, leaving)
     }
 }
 
 /// What answers one connection, counts it and holds its place, until it ends.
 struct Connected {
     proxy: Arc<Proxy>,
-    guard: Arc<Guard>,
-    offer: Offer,
+    front: Arc<Front>,
     _open: Open,
     place: Place,
 }
 
-impl Connected {
+impl Service for Connected {
+    fn at_once(&self, request: &Request<Incoming>) -> Option<Response<Body>> {
+        let response = self.front.repeats.answer(&self.proxy, request)?;
+        self.place.used();
+        Some(response)
+    }
+
     fn answer(&self, request: Request<Body>) -> Answering {
-        let (proxy, guard, offer) = (Arc::clone(&self.proxy), Arc::clone(&self.guard), self.offer);
+        let (proxy, front) = (Arc::clone(&self.proxy), Arc::clone(&self.front));
         let busy = self.place.busy();
         Box::pin(async move {
-            let response = proxy.handle(&guard, offer, request).await;
+            let response = proxy.handle(&front, request).await;
             drop(busy);
             response
         })

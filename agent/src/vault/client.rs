@@ -16,7 +16,7 @@ use http::header::{CONNECTION, CONTENT_TYPE, HOST, RETRY_AFTER};
 use http::response::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
@@ -30,8 +30,9 @@ use super::connect::{Connector, Dial};
 use super::error::Error;
 use super::gate::metrics::Caller;
 use super::gate::{Gate, Pass, Reason, Turn};
+use super::tls;
 use super::wire::{Call, Errors, Secret};
-use super::{Body, tls};
+use crate::body::Body;
 use crate::connection::Silence;
 
 pub(crate) mod forward;
@@ -349,7 +350,7 @@ impl Client {
             bytes = Bytes::from_owner(Zeroizing::new(body.0.to_string().into_bytes()));
             request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
-        let mut request = request.body(whole(bytes)).map_err(Error::Request)?;
+        let mut request = request.body(Body::full(bytes)).map_err(Error::Request)?;
         if single_use {
             close(&mut request);
         }
@@ -496,12 +497,6 @@ fn is_of_the_body(error: &legacy::Error) -> bool {
     let cause =
         std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<hyper::Error>());
     cause.is_some_and(hyper::Error::is_user)
-}
-
-fn whole(bytes: Bytes) -> Body {
-    Full::new(bytes)
-        .map_err(|never| match never {})
-        .boxed_unsync()
 }
 
 /// The connection ends with this request's answer.

@@ -79,7 +79,7 @@ fn live(ttl: Option<Duration>) -> TokenState {
 
 fn request(method: Method, path: &str, body: &str) -> Request<Body> {
     let request = Request::builder().method(method).uri(path);
-    request.body(body::full(body.to_owned())).unwrap()
+    request.body(Body::full(body.to_owned())).unwrap()
 }
 
 async fn said(answer: Answer) -> (StatusCode, String) {

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderValue, Response};
 
+use crate::body::Body;
 use crate::cache::key::Key;
 use crate::cache::path;
 use crate::vault;
-use crate::vault::Body;
 
 /// An answer on its way.
 pub(crate) type Asking =

@@ -5,12 +5,13 @@ use keyside_lifecycle::shutdown;
 use tokio::sync::watch;
 
 use super::*;
+use crate::body::Body;
+use crate::cache::Asked;
 use crate::cache::identity::Identity;
 use crate::cache::key::{Key, Parts};
 use crate::cache::metrics::Metrics;
 use crate::cache::policy::Decision;
 use crate::cache::store::Maker;
-use crate::cache::{Asked, body};
 use crate::token::Token;
 
 /// A server that notes when it was asked to renew, and grants what a test says.
@@ -65,7 +66,7 @@ async fn ask(cache: &Cache) -> Decision {
     let fetch = || async {
         let body = r#"{"lease_id":"database/creds/app/1","renewable":true,"lease_duration":1000}"#;
         let response = Response::builder().header("content-type", "application/json");
-        Ok(response.body(body::full(body)).unwrap())
+        Ok(response.body(Body::full(body)).unwrap())
     };
     cache.answer(asked(), fetch).await.unwrap().decision
 }

@@ -5,8 +5,8 @@ use http::{Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant};
 
-use crate::cache::{body, path};
-use crate::vault::Body;
+use crate::body::Body;
+use crate::cache::path;
 use crate::vault::error::Error;
 
 /// What the client of Vault waits for an answer.
@@ -456,7 +456,7 @@ pub(super) async fn call(
         };
         let response = Response::builder().status(status);
         let response = response.header(CONTENT_TYPE, "application/json; charset=utf-8");
-        Ok(response.body(body::full(text)).unwrap())
+        Ok(response.body(Body::full(text)).unwrap())
     };
     match tokio::time::timeout(PATIENCE, sending).await {
         Ok(answer) => answer,

@@ -10,40 +10,15 @@ use bytes::Bytes;
 use http::header::UPGRADE;
 use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode, Version};
-use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use keyside_lifecycle::shutdown::Shutdown;
 use tokio::time::{Duration, Instant};
 
 use super::redirect::MOST;
-use super::{Cause, Client, close, redirect, whole};
-use crate::vault::Body;
+use super::{Cause, Client, close, redirect};
+use crate::body::Body;
 use crate::vault::error::{self, Error};
 use crate::vault::gate::metrics::Caller;
-
-/// What a request brings.
-pub(crate) enum Content {
-    /// It can be sent to another node, too.
-    Whole(Bytes),
-    Streamed(Body),
-}
-
-impl Content {
-    pub(crate) fn of(body: Body) -> Self {
-        if body.is_end_stream() {
-            Self::Whole(Bytes::new())
-        } else {
-            Self::Streamed(body)
-        }
-    }
-
-    fn body(self) -> Body {
-        match self {
-            Self::Whole(bytes) => whole(bytes),
-            Self::Streamed(body) => body,
-        }
-    }
-}
 
 /// After which a request that has no answer makes the agent look whether Vault is there at all.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -74,18 +49,18 @@ impl Client {
     /// suspicion, as it may be that of one path.
     pub(crate) async fn forward(
         &self,
-        request: Request<Content>,
+        request: Request<Body>,
     ) -> Result<Response<Incoming>, Error> {
-        let (head, content) = request.into_parts();
+        let (head, body) = request.into_parts();
         let path = head.uri.path_and_query().cloned();
         let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
         let mut uri = self.uri(path)?;
-        let again = match &content {
-            Content::Whole(bytes) => Some((head.clone(), bytes.clone())),
-            Content::Streamed(_) => None,
+        let again = match &body {
+            Body::Whole(bytes) => Some((head.clone(), bytes.clone())),
+            Body::Streamed(_) => None,
         };
         let upgrades = head.headers.contains_key(UPGRADE);
-        let mut request = Request::from_parts(head, content.body());
+        let mut request = Request::from_parts(head, body);
         let mut hops = 0;
         let mut response = loop {
             redirect::address(&mut request, uri.clone());
@@ -101,7 +76,7 @@ impl Client {
             };
             hops += 1;
             uri = next;
-            request = Request::from_parts(head.clone(), Content::Whole(bytes.clone()).body());
+            request = Request::from_parts(head.clone(), Body::Whole(bytes.clone()));
         };
         if response.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrades {
             return Err(Error::Answer {
@@ -202,7 +177,7 @@ impl Sent {
         }
         self.note(false);
         let sent = self.clone();
-        request.map(|body| Sending { body, sent }.boxed_unsync())
+        request.map(|body| Body::streamed(Sending { body, sent }))
     }
 }
 

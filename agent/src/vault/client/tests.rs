@@ -16,7 +16,6 @@ use tokio::task::JoinSet;
 
 use super::super::fake::{self, Fake, Reply};
 use super::super::gate::metrics::Metrics;
-use super::forward::Content;
 use super::*;
 use crate::vault::error::Retry;
 use crate::vault::wire;
@@ -38,10 +37,6 @@ fn client(port: u16, prefix: &str) -> Client {
 }
 
 /// `disable_keep_alives` asks the server to close, as Go's transport does.
-fn asked(method: Method, path: &str, body: &'static str) -> Request<Content> {
-    request(method, path, body).map(Content::of)
-}
-
 #[tokio::test]
 async fn what_keeps_no_connection_says_so() {
     let uses = |auto_auth, caching, proxying| SingleUse {
@@ -65,7 +60,7 @@ async fn what_keeps_no_connection_says_so() {
             let call = |reason| client.call(reason, Call::default());
             drop(call(Reason::LookUp).await.unwrap());
             drop(call(Reason::LeaseRenew).await.unwrap());
-            drop(client.forward(asked(Method::GET, "/v1/x", "")).await);
+            drop(client.forward(request(Method::GET, "/v1/x", "")).await);
         });
         let mut seen = Vec::new();
         let (mut stream, _) = listener.accept().await.unwrap();
@@ -111,12 +106,11 @@ fn gate() -> Gate {
 }
 
 fn request(method: Method, path: &str, body: &'static str) -> Request<Body> {
-    let body = Full::new(Bytes::from_static(body.as_bytes()));
     Request::builder()
         .method(method)
         .uri(path)
         .header(HOST, "127.0.0.1:8200")
-        .body(body.map_err(|never| match never {}).boxed_unsync())
+        .body(Body::full(body))
         .unwrap()
 }
 
@@ -161,7 +155,7 @@ async fn forward_keeps_the_path_byte_for_byte_and_sets_the_host() {
         // A client may be of the last century; the connection to Vault is kept all the same.
         let mut asked = request(Method::GET, path, "");
         *asked.version_mut() = http::Version::HTTP_10;
-        client.forward(asked.map(Content::of)).await.unwrap();
+        client.forward(asked).await.unwrap();
         let seen = tasks.join_next().await.unwrap().unwrap();
         assert!(
             seen.starts_with(&format!("GET {expected} HTTP/1.1\r\n")),
@@ -193,11 +187,11 @@ async fn a_request_that_reached_the_server_is_never_sent_twice() {
         }
     });
     client
-        .forward(asked(Method::POST, "/v1/first", ""))
+        .forward(request(Method::POST, "/v1/first", ""))
         .await
         .unwrap();
     let outcome = client
-        .forward(asked(Method::POST, "/v1/second", "{}"))
+        .forward(request(Method::POST, "/v1/second", "{}"))
         .await;
     assert!(
         matches!(outcome, Err(Error::Transport { .. })),
@@ -254,14 +248,10 @@ async fn bodies_stream_both_ways() {
     });
     let (parts, receiver) = mpsc::channel(1);
     let request = Request::post("/v1/sys/storage/raft/snapshot")
-        .body(Parts(receiver).boxed_unsync())
+        .body(Body::streamed(Parts(receiver)))
         .unwrap();
     parts.send(Bytes::from_static(b"one")).await.unwrap();
-    let mut body = client
-        .forward(request.map(Content::of))
-        .await
-        .unwrap()
-        .into_body();
+    let mut body = client.forward(request).await.unwrap().into_body();
     for (answer, next) in [("one", "two"), ("two", "end"), ("end", "")] {
         let frame = body.frame().await.unwrap().unwrap();
         assert_eq!(frame.into_data().unwrap(), answer);
@@ -325,7 +315,9 @@ async fn nobody_listening_is_told_with_the_address() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
-    let outcome = client(port, "").forward(asked(Method::GET, "/", "")).await;
+    let outcome = client(port, "")
+        .forward(request(Method::GET, "/", ""))
+        .await;
     let error = outcome.unwrap_err();
     assert!(matches!(error, Error::Connect { .. }), "{error:?}");
     assert_eq!(

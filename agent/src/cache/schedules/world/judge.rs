@@ -7,13 +7,13 @@ use tokio::time::{Duration, Instant};
 
 use super::client::Request;
 use super::{World, serial, token_text};
+use crate::body::Body;
 use crate::cache::Cache;
 use crate::cache::clear::Clear;
 use crate::cache::identity::TokenId;
 use crate::cache::policy::Decision;
 use crate::cache::revocation::Revoked;
 use crate::cache::schedules::op::{Cleared, Who};
-use crate::vault::Body;
 
 impl World {
     /// What nobody may ever see.

@@ -1,17 +1,76 @@
-//! Bodies: read up to a limit, and put together again where that was not the end.
+//! Bodies of requests and answers: what is there already, or what comes; read up to a limit, and put together again
+//! where that was not the end.
 
 use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::BodyExt as _;
+use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body as _, Frame, SizeHint};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::vault::Body;
-
 /// Why a body broke off.
 pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// A body on its way, in either direction.
+pub(crate) enum Body {
+    /// All of it, until it is taken.
+    Whole(Option<Bytes>),
+    Streamed(UnsyncBoxBody<Bytes, Cause>),
+}
+
+impl Body {
+    pub(crate) fn full(bytes: impl Into<Bytes>) -> Self {
+        Self::Whole(Some(bytes.into()).filter(|bytes| !bytes.is_empty()))
+    }
+
+    pub(crate) const fn empty() -> Self {
+        Self::Whole(None)
+    }
+
+    pub(crate) fn streamed<B>(body: B) -> Self
+    where
+        B: hyper::body::Body<Data = Bytes, Error: Into<Cause>> + Send + 'static,
+    {
+        if body.is_end_stream() {
+            return Self::Whole(None);
+        }
+        Self::Streamed(body.map_err(Into::into).boxed_unsync())
+    }
+}
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = Cause;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cause>>> {
+        match &mut *self {
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Streamed(body) => Pin::new(body).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(bytes) => bytes.is_none(),
+            Self::Streamed(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => {
+                let length = bytes.as_ref().map_or(0, Bytes::len);
+                SizeHint::with_exact(length as u64)
+            }
+            Self::Streamed(body) => body.size_hint(),
+        }
+    }
+}
 
 /// A body, read as far as the limit allows.
 pub(crate) enum Read {
@@ -50,12 +109,6 @@ impl Room {
     }
 }
 
-pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
-    Full::new(bytes.into())
-        .map_err(|never| match never {})
-        .boxed_unsync()
-}
-
 /// Reads at most `limit` bytes, as long as there is room, and one frame beyond them. Trailers are dropped: Vault sends
 /// none.
 pub(crate) async fn read(mut body: Body, limit: usize, room: Option<&Room>) -> Result<Read, Cause> {
@@ -82,11 +135,10 @@ pub(crate) async fn read(mut body: Body, limit: usize, room: Option<&Room>) -> R
 }
 
 fn after(first: Bytes, rest: Body) -> Body {
-    Continued {
+    Body::streamed(Continued {
         first: Some(first),
         rest,
-    }
-    .boxed_unsync()
+    })
 }
 
 /// What was read already, then the rest.
@@ -132,17 +184,25 @@ mod tests {
     #[tokio::test]
     async fn what_is_over_the_limit_comes_out_whole() {
         for (limit, whole) in [(5, true), (4, false), (0, false)] {
-            check(read(full("hello"), limit, None).await.unwrap(), whole).await;
+            check(read(Body::full("hello"), limit, None).await.unwrap(), whole).await;
         }
     }
 
     #[tokio::test]
     async fn what_has_no_room_comes_out_whole_and_room_comes_back() {
         let room = Room::new(7);
-        let first = read(full("hello"), 9, Some(&room)).await.unwrap();
-        check(read(full("hello"), 9, Some(&room)).await.unwrap(), false).await;
+        let first = read(Body::full("hello"), 9, Some(&room)).await.unwrap();
+        check(
+            read(Body::full("hello"), 9, Some(&room)).await.unwrap(),
+            false,
+        )
+        .await;
         drop(first);
-        check(read(full("hello"), 9, Some(&room)).await.unwrap(), true).await;
+        check(
+            read(Body::full("hello"), 9, Some(&room)).await.unwrap(),
+            true,
+        )
+        .await;
     }
 
     async fn check(read: Read, whole: bool) {
