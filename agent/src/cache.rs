@@ -9,6 +9,7 @@
 //! that does not join those who wait for it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -134,8 +135,12 @@ pub(crate) struct Hit {
 
 /// A kept answer that need not be asked for anew.
 pub(crate) struct Fresh {
-    pub(crate) answer: Arc<Answer>,
-    pub(crate) ends: Option<Instant>,
+    answer: Arc<Answer>,
+    ends: Option<Instant>,
+    /// From when on a new one is asked for.
+    ending: Option<Instant>,
+    /// Of the cache, when this was found in it.
+    version: u64,
 }
 
 impl Fresh {
@@ -144,9 +149,15 @@ impl Fresh {
         self.answer.at(now, self.ends)
     }
 
-    /// For how long it stays like that.
+    /// For how long it stays like that, if the cache does.
     pub(crate) fn until(&self, now: Instant) -> Instant {
-        self.answer.until(now, self.ends)
+        let until = self.answer.until(now, self.ends);
+        self.ending.map_or(until, |ending| until.min(ending))
+    }
+
+    /// Whether the other one is the same answer with the same end.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.answer, &other.answer) && self.ends == other.ends
     }
 }
 
@@ -163,6 +174,8 @@ pub(crate) struct Cache(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
+    /// Another one whenever something may have changed; only the holder of the lock raises it.
+    version: AtomicU64,
     /// Rung when a timer was set that may be earlier than the one slept on.
     earlier: Notify,
     /// Rung when what the next process is to know has changed.
@@ -268,6 +281,7 @@ impl Cache {
         };
         Self(Arc::new(Shared {
             state: Mutex::new(state),
+            version: AtomicU64::new(0),
             earlier: Notify::new(),
             changed: Notify::new(),
             calls: TaskTracker::new(),
@@ -325,7 +339,7 @@ impl Cache {
 
     /// Whether a token is known to be good for a limited number of uses.
     pub(crate) fn is_limited(&self, token: TokenId) -> bool {
-        self.with(|state| state.limited.holds(token))
+        self.lock().limited.holds(token)
     }
 
     /// Returns when what is kept has changed since the last time. Cancel-safe. For one who waits.
@@ -415,9 +429,23 @@ impl Cache {
             return None;
         }
         match state.store.find(&hit.key, now) {
-            Found::Fresh(answer, ends) => Some(Fresh { answer, ends }),
+            Found::Fresh(answer, ends) => Some(Fresh {
+                answer,
+                ends,
+                ending: state.store.ending(&hit.key),
+                version: self.version(),
+            }),
             Found::Ending(..) | Found::Nothing => None,
         }
+    }
+
+    /// Whether nothing has changed since this was found, except for what was used.
+    pub(crate) fn is_unchanged(&self, since: &Fresh) -> bool {
+        self.version() == since.version
+    }
+
+    fn version(&self) -> u64 {
+        self.0.version.load(Ordering::Acquire)
     }
 
     /// For those whose flight brought something for another: what comes now may well be kept.
@@ -545,6 +573,7 @@ impl Cache {
         let revision = state.store.revision();
         let result = act(&mut state);
         state.make_space();
+        self.0.version.fetch_add(1, Ordering::Release);
         let metrics = &self.0.metrics;
         metrics.answers.set(gauge(state.answers()));
         metrics.records.set(gauge(state.store.records()));

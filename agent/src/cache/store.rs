@@ -193,6 +193,13 @@ impl Store {
         }
     }
 
+    /// From when on what a key finds is ending.
+    pub(crate) fn ending(&self, key: &Key) -> Option<Instant> {
+        let id = *self.by_key.get(key)?;
+        let margin = self.entries.get(&id)?.margin;
+        self.ends(id).map(|ends| ends - margin)
+    }
+
     /// Keeps an answer. An older one under the same key loses its answer, and goes on as a record.
     /// Returns until when it may be served.
     pub(crate) fn insert(

@@ -4,11 +4,12 @@
 //! listener and from the agent's own token. So they need not be found out twice, and an answer as it goes out is good
 //! until its numbers change, for at most a second.
 //!
-//! Invariant: an answer is looked up in the cache each time, as for every other request. Nothing that was revoked or
-//! cleared, or has ended, is served from here.
+//! Invariant: nothing that was revoked or cleared, or has ended, is served from here: an answer is looked up in the cache
+//! each time, unless the cache is as it was and the answer's numbers are. Meanwhile it is not counted as used, so that
+//! which one has been unused for longest may be told a second late.
 //! Invariant: two requests are the same where every byte of their heads is, and neither has a body.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, Uri, Version};
@@ -89,29 +90,37 @@ impl Proxy {
         if repeat.generation != self.generation() {
             return None;
         }
-        let now = Instant::now();
-        let fresh = self.cache.as_ref()?.find(&repeat.hit, now)?;
-        let rendered = repeat.rendered.take();
-        let rendered = rendered.filter(|rendered| rendered.is(&fresh, now));
-        let rendered = rendered.unwrap_or_else(|| Rendered {
-            until: fresh.until(now),
-            response: self.finish(fresh.at(now), Decision::Hit),
-            fresh,
-        });
-        let response = rendered.response.clone();
-        repeat.rendered =
-            Some(rendered).filter(|rendered| rendered.response.body().len() <= LARGEST);
+        let response = self.rendered(repeat)?;
         self.metrics.decided(Decision::Hit);
         self.metrics.answered(response.status());
         Some(response.map(Body::full))
     }
-}
 
-impl Rendered {
-    fn is(&self, fresh: &Fresh, now: Instant) -> bool {
-        Arc::ptr_eq(&self.fresh.answer, &fresh.answer)
-            && self.fresh.ends == fresh.ends
-            && now < self.until
+    fn rendered(&self, repeat: &mut Repeat) -> Option<Response<Bytes>> {
+        let cache = self.cache.as_ref()?;
+        let now = Instant::now();
+        let before = repeat.rendered.as_mut();
+        let before = before.filter(|before| now < before.until);
+        if let Some(before) = &before
+            && cache.is_unchanged(&before.fresh)
+        {
+            return Some(before.response.clone());
+        }
+        let fresh = cache.find(&repeat.hit, now)?;
+        if let Some(before) = before
+            && before.fresh.is(&fresh)
+        {
+            before.fresh = fresh;
+            return Some(before.response.clone());
+        }
+        let rendered = Rendered {
+            until: fresh.until(now),
+            response: self.finish(fresh.at(now), Decision::Hit),
+            fresh,
+        };
+        let response = rendered.response.clone();
+        repeat.rendered = (response.body().len() <= LARGEST).then_some(rendered);
+        Some(response)
     }
 }
 
