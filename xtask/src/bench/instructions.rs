@@ -2,8 +2,10 @@
 //! every machine of a kind, however busy, and that therefore tells when a change makes it slower.
 //!
 //! Counted are two runs of the agent under valgrind that differ by so many hits on one connection; what starting and
-//! ending takes is in both.
+//! ending takes is in both. Hits are of two kinds: of a request that repeats the last one, and of one that was asked
+//! longer ago than the proxy remembers requests.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -28,6 +30,8 @@ Usage: cargo xtask instructions [--write]
 const FILE: &str = "xtask/src/bench/instructions.json";
 /// Of the number on record, in either direction: a smaller one is to be written down, too.
 const TOLERANCE: f64 = 0.05;
+/// Several times what the proxy remembers.
+const PATHS: u64 = 64;
 const FEW: u64 = 200;
 const MANY: u64 = 1200;
 /// valgrind runs a program some fifty times slower.
@@ -37,8 +41,10 @@ const PATIENCE: Duration = Duration::from_mins(2);
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Recorded {
-    /// Of one answer from the cache.
-    hit: u64,
+    /// Of one answer from the cache to a request that repeats the last one.
+    repeated: u64,
+    /// To one of many that come in turn.
+    in_turn: u64,
     /// Another compiler counts otherwise.
     rustc: String,
 }
@@ -49,6 +55,11 @@ const LEASE: &str = "HTTP/1.1 200 OK\r\ncache-control: no-store\r\ncontent-type:
     {\"request_id\":\"8a9f5c1e-7f7e-4a52-9d9b-5b3f1f0f4c53\",\"lease_id\":\"database/creds/app/abcdefghijklmnopqrstuvwx\",\
     \"renewable\":true,\"lease_duration\":28800,\"data\":{\"password\":\"12345678901234567890\",\
     \"username\":\"v-kubernetes-app-abcdefghijklmnop-1234567890\"},\"wrap_info\":null,\"warnings\":null,\"auth\":null}\n";
+
+/// A request behind its path.
+const REST: &[u8] =
+    b" HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept-Encoding: gzip\r\n\
+    X-Vault-Request: true\r\nX-Vault-Token: s.abcdefghijklmnopqrstuvwx\r\n\r\n";
 
 pub(crate) fn run(arguments: &mut lexopt::Parser) -> anyhow::Result<()> {
     let mut write = false;
@@ -71,15 +82,18 @@ pub(crate) fn run(arguments: &mut lexopt::Parser) -> anyhow::Result<()> {
         return Ok(());
     }
     process::keep_quiet();
+    let program = release::build("keyside-agent")?.path;
+    let bare = Bare::build()?;
     let counted = Recorded {
-        hit: count()?,
+        repeated: count(&program, &bare, 1)?,
+        in_turn: count(&program, &bare, PATHS)?,
         rustc: shell::output(Command::new("rustc").arg("--version"))?
             .trim()
             .to_owned(),
     };
     console::text(&format!(
-        "an answer from the cache: {} instructions\n",
-        counted.hit
+        "an answer from the cache: {} instructions for a request that repeats the last one, {} for one of {PATHS}\n",
+        counted.repeated, counted.in_turn
     ));
     let path = tools::root()?.join(FILE);
     if write {
@@ -95,34 +109,35 @@ pub(crate) fn run(arguments: &mut lexopt::Parser) -> anyhow::Result<()> {
 fn judge(counted: &Recorded, recorded: &Recorded) -> anyhow::Result<()> {
     if counted.rustc != recorded.rustc {
         console::note(&format!(
-            "on record are {} instructions, as {} compiles it: not held against {}.",
-            recorded.hit, recorded.rustc, counted.rustc
+            "on record is what {} compiles: not held against {}.",
+            recorded.rustc, counted.rustc
         ));
         return Ok(());
     }
-    #[expect(clippy::cast_precision_loss, reason = "thousands of instructions")]
-    let ratio = counted.hit as f64 / recorded.hit as f64;
+    compare(counted.repeated, recorded.repeated)?;
+    compare(counted.in_turn, recorded.in_turn)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "thousands of instructions")]
+fn compare(counted: u64, recorded: u64) -> anyhow::Result<()> {
+    let ratio = counted as f64 / recorded as f64;
     anyhow::ensure!(
         (ratio - 1.0).abs() <= TOLERANCE,
-        "an answer from the cache takes {} instructions, {:+.1} % beside the {} on record; if that is meant, \
-         `cargo xtask instructions --write`",
-        counted.hit,
+        "an answer from the cache takes {counted} instructions, {:+.1} % beside the {recorded} on record; if that is \
+         meant, `cargo xtask instructions --write`",
         (ratio - 1.0) * 100.0,
-        recorded.hit
     );
     Ok(())
 }
 
-fn count() -> anyhow::Result<u64> {
-    let program = release::build("keyside-agent")?.path;
-    let bare = Bare::build()?;
-    let few = total(&program, &bare, FEW)?;
-    let many = total(&program, &bare, MANY)?;
+fn count(program: &Path, bare: &Bare, paths: u64) -> anyhow::Result<u64> {
+    let few = total(program, bare, paths, FEW)?;
+    let many = total(program, bare, paths, MANY)?;
     Ok(many.saturating_sub(few) / (MANY - FEW))
 }
 
-/// Of the agent's whole life, with so many hits.
-fn total(program: &std::path::Path, bare: &Bare, hits: u64) -> anyhow::Result<u64> {
+/// Of the agent's whole life, with so many hits on so many paths.
+fn total(program: &Path, bare: &Bare, paths: u64, hits: u64) -> anyhow::Result<u64> {
     let vault = bare.start(On::Second, LEASE.as_bytes())?;
     let valgrind = [
         "valgrind",
@@ -134,10 +149,16 @@ fn total(program: &std::path::Path, bare: &Bare, hits: u64) -> anyhow::Result<u6
     let place = Place::without_login(&contender, &format!("http://{}", vault.address), json!({}))?;
     let mut agent = place.start(&contender)?;
     // The port is not always as long as the last time, and the request shall be.
-    let request = b"GET /v1/database/creds/app HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\n\
-        Accept-Encoding: gzip\r\nX-Vault-Request: true\r\nX-Vault-Token: s.abcdefghijklmnopqrstuvwx\r\n\r\n";
-    load::once(&agent.address, request)?;
-    let write = |_: u64, out: &mut Vec<u8>| out.extend_from_slice(request);
+    let write = |number: u64, out: &mut Vec<u8>| {
+        let path = format!("GET /v1/database/creds/app{:03}", number % paths);
+        out.extend_from_slice(path.as_bytes());
+        out.extend_from_slice(REST);
+    };
+    for number in 0..paths {
+        let mut request = Vec::new();
+        write(number, &mut request);
+        load::once(&agent.address, &request)?;
+    }
     load::run(&agent.address, 1, &write, Until::answers(hits))?;
     agent.child.signal(rustix::process::Signal::TERM)?;
     agent.child.wait(PATIENCE)?;
@@ -155,7 +176,8 @@ mod tests {
 
     fn recorded(hit: u64, rustc: &str) -> Recorded {
         Recorded {
-            hit,
+            repeated: hit,
+            in_turn: 60_000,
             rustc: rustc.to_owned(),
         }
     }

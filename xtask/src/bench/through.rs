@@ -52,7 +52,7 @@ pub(super) fn rows(
             Unit::Microseconds,
             to_real.processor,
             peers_to_real.processor,
-            Some(Target::By(3.0)),
+            None,
         )?,
         Row::beside(
             "reads passed on to a server that answers at once",
