@@ -10,6 +10,7 @@ mod inject;
 mod offline;
 mod settings;
 mod webhook;
+mod yaml_read;
 
 use std::ffi::OsString;
 use std::io::Write as _;
