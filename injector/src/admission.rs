@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::annotation::{self, Annotations, printable};
 use crate::inject::{self, Injection, patch, quantity};
+use crate::profile::Profiles;
 use patch::Operation;
 
 /// Where the cluster's own pods run, which nothing may keep from starting.
@@ -47,6 +48,8 @@ pub(crate) struct Defaults {
     pub allow_address_override: bool,
     /// Whether a pod may choose the agent's image with `keyside.dev/image`. Off unless the operator allows it.
     pub allow_image_override: bool,
+    /// What pods can name with `keyside.dev/profile`; it comes on top of all the above.
+    pub profiles: Profiles,
 }
 
 impl Defaults {
@@ -65,6 +68,7 @@ impl Defaults {
             own_namespace: None,
             allow_address_override: false,
             allow_image_override: false,
+            profiles: Profiles::default(),
         }
     }
 }

@@ -94,6 +94,9 @@ pub(crate) enum Port {
 #[derive(Clone, Debug)]
 pub(crate) struct Agent {
     pub image: String,
+    /// Whether the cluster chooses user and group where nothing is asked for: `OpenShift` has a range of them for each
+    /// namespace, fills them in after this webhook, and refuses any other.
+    pub user_of_cluster: bool,
     pub user: Option<u32>,
     pub group: Option<u32>,
     pub cpu_request: Option<Quantity>,

@@ -8,6 +8,7 @@ mod app;
 mod cert;
 mod inject;
 mod offline;
+mod profile;
 mod settings;
 mod webhook;
 mod yaml_read;

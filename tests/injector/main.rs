@@ -9,5 +9,6 @@ mod caller;
 mod certificate;
 mod cluster;
 mod offline;
+mod profiles;
 mod recorded;
 mod webhook;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use keyside_config::model::AttachToken;
 use keyside_config::model::auto_auth::Login;
-use keyside_config::model::vault::Vault;
+use keyside_config::model::vault::{Address, Vault};
 
 use super::reader::Reader;
 use super::{key, printable, value};
@@ -13,10 +13,10 @@ use crate::inject::quantity::Quantity;
 use crate::inject::{
     Agent, Injection, Port, Proxy, ServiceAccountToken, TokenFile, names, resources,
 };
+use crate::profile::Rule;
 
 /// Everything that a pod asks for. Where something is wrong, a default stands in, and the reader has the mistake.
 pub(super) fn read(reader: &mut Reader, defaults: &Defaults) -> Injection {
-    reader.take("profile", |value| value::only(value, "default"));
     reader.take("sidecar", |value| value::only(value, "native"));
     let (login, mount_path) = login(reader, defaults);
     let token = token(reader);
@@ -102,52 +102,126 @@ fn misspelt(reader: &Reader, name: &'static str) -> String {
 }
 
 fn vault(reader: &mut Reader, defaults: &Defaults) -> Vault {
-    let own = defaults.vault_address.as_deref().map(value::address);
-    if own.is_none() && reader.found("address").is_none() {
-        reader.refuse(
-            "address",
-            "this installation has no address of Vault of its own (--vault-address)",
-        );
-    }
-    let default = match own {
-        Some(Ok(address)) => Some(address),
-        Some(Err(_)) => {
-            reader.refuse(
-                "address",
-                "the installation's own --vault-address is no address",
-            );
-            None
-        }
-        None => None,
-    };
-    let address = reader.take("address", value::address);
-    let namespace = reader.take("namespace", value::namespace);
-    if !defaults.allow_address_override {
-        keep(reader, "address", address.as_ref(), default.as_ref());
-        keep(
-            reader,
-            "namespace",
-            namespace.as_ref(),
-            defaults.vault_namespace.as_ref(),
-        );
-    }
     Vault {
-        address: address.or(default).unwrap_or_default(),
-        namespace: namespace.or_else(|| defaults.vault_namespace.clone()),
+        address: address(reader, defaults).unwrap_or_default(),
+        namespace: namespace(reader, defaults),
         ca_pem: defaults.vault_ca.clone(),
         tls_server_name: defaults.vault_tls_server_name.clone(),
         ..Vault::default()
     }
 }
 
-/// Refuses a value other than the installation's, where the installation has one.
-fn keep<T: PartialEq>(reader: &mut Reader, name: &str, asked: Option<&T>, own: Option<&T>) {
-    if asked.is_some() && own.is_some() && asked != own {
+fn address(reader: &mut Reader, defaults: &Defaults) -> Option<Address> {
+    let flag = reader
+        .given("address")
+        .or(defaults.vault_address.as_deref())
+        .map(value::address);
+    if matches!(flag, Some(Err(_))) && reader.given("address").is_none() {
         reader.refuse(
-            name,
-            "allowed: what the installation has, for it does not let pods choose (--allow-address-override)",
+            "address",
+            "the installation's own --vault-address is no address",
         );
     }
+    let given = flag.and_then(Result::ok);
+    let asked = reader.take("address", value::address);
+    let rules = reader.profile().allow.addresses.as_deref();
+    if reader.found("address").is_none() && defaults.vault_address.is_none() {
+        let choice = rules.map(|rules| format!("; allowed: {}", listed(rules, value::shown)));
+        let choice = choice.unwrap_or_default();
+        reader.refuse(
+            "address",
+            format!(
+                "this installation has no address of Vault of its own (--vault-address){choice}"
+            ),
+        );
+    }
+    let asked = asked.or_else(|| given.clone());
+    let permitted = Permitted {
+        rules,
+        shown: value::shown,
+        anything: defaults.allow_address_override,
+        flag: "--allow-address-override",
+    };
+    permitted.hold(reader, "address", asked.as_ref(), given.as_ref());
+    asked
+}
+
+fn namespace(reader: &mut Reader, defaults: &Defaults) -> Option<String> {
+    let given = reader
+        .given("namespace")
+        .and_then(|text| value::namespace(text).ok())
+        .or_else(|| defaults.vault_namespace.clone());
+    let asked = reader.take("namespace", value::namespace);
+    let asked = asked.or_else(|| given.clone());
+    let permitted = Permitted {
+        rules: reader.profile().allow.namespaces.as_deref(),
+        shown: String::clone,
+        anything: defaults.allow_address_override,
+        flag: "--allow-address-override",
+    };
+    permitted.hold(reader, "namespace", asked.as_ref(), given.as_ref());
+    asked
+}
+
+/// What pods may choose beside what they are given.
+struct Permitted<'a, T> {
+    /// The profile's; absent: the flag decides.
+    rules: Option<&'a [Rule<T>]>,
+    shown: fn(&T) -> String,
+    /// Whether the flag lets pods choose.
+    anything: bool,
+    flag: &'static str,
+}
+
+impl<T: PartialEq> Permitted<'_, T> {
+    /// Refuses what the pod asks for where that is neither given nor allowed. Where there are no rules and nothing is
+    /// given, the choice is the pod's.
+    fn hold(&self, reader: &mut Reader, name: &str, asked: Option<&T>, given: Option<&T>) {
+        let (Some(value), Some(text)) = (asked, reader.own(name)) else {
+            return;
+        };
+        if given == Some(value) {
+            return;
+        }
+        let shown = given.map(self.shown);
+        match self.rules {
+            Some(rules) if rules.iter().any(|rule| rule.permits(value, text)) => {}
+            Some(rules) => {
+                let all: Vec<_> = shown
+                    .into_iter()
+                    .chain(Some(listed(rules, self.shown)).filter(|list| !list.is_empty()))
+                    .collect();
+                let allowed = match all.as_slice() {
+                    [] => "allowed: nothing, leave it away".to_owned(),
+                    all => format!("allowed: {}", all.join(", ")),
+                };
+                let profile = &reader.profile().name;
+                reader.refuse(name, format!("{allowed} (profile \"{profile}\")"));
+            }
+            None if self.anything => {}
+            None => {
+                let flag = self.flag;
+                if let Some(shown) = shown {
+                    reader.refuse(
+                        name,
+                        format!("allowed: {shown}, for the installation does not let pods choose ({flag})"),
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn listed<T>(rules: &[Rule<T>], shown: fn(&T) -> String) -> String {
+    let texts: Vec<String> = rules
+        .iter()
+        .map(|rule| match rule {
+            Rule::Any => "*".to_owned(),
+            Rule::Exactly(value) => shown(value),
+            Rule::Below(start) => format!("{start}*"),
+        })
+        .collect();
+    texts.join(", ")
 }
 
 fn token(reader: &mut Reader) -> Option<TokenFile> {
@@ -200,19 +274,10 @@ fn proxy(reader: &mut Reader) -> Option<Proxy> {
 }
 
 fn agent(reader: &mut Reader, defaults: &Defaults) -> Agent {
-    let image = reader.take("image", value::image);
-    if !defaults.allow_image_override
-        && image
-            .as_ref()
-            .is_some_and(|image| *image != defaults.agent_image)
-    {
-        reader.refuse(
-            "image",
-            "allowed: what the installation has, for it does not let pods choose (--allow-image-override)",
-        );
-    }
+    let image = image(reader, defaults);
     let agent = Agent {
-        image: image.unwrap_or_else(|| defaults.agent_image.clone()),
+        image,
+        user_of_cluster: reader.profile().openshift,
         user: reader.take("run-as-user", value::id),
         group: reader.take("run-as-group", value::id),
         cpu_request: reader.take("cpu-request", value::quantity),
@@ -222,6 +287,22 @@ fn agent(reader: &mut Reader, defaults: &Defaults) -> Agent {
     };
     resources(reader, &agent);
     agent
+}
+
+fn image(reader: &mut Reader, defaults: &Defaults) -> String {
+    let given = reader
+        .given("image")
+        .map_or_else(|| defaults.agent_image.clone(), str::to_owned);
+    let asked = reader.take("image", value::image);
+    let asked = asked.unwrap_or_else(|| given.clone());
+    let permitted = Permitted {
+        rules: reader.profile().allow.images.as_deref(),
+        shown: String::clone,
+        anything: defaults.allow_image_override,
+        flag: "--allow-image-override",
+    };
+    permitted.hold(reader, "image", Some(&asked), Some(&given));
+    asked
 }
 
 fn resources(reader: &mut Reader, agent: &Agent) {

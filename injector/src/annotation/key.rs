@@ -108,13 +108,23 @@ fn in_later_family(key: &str) -> bool {
 
 /// The key that a misspelt one was meant to be: the one with the fewest edits, where these are few beside its length.
 pub(crate) fn nearest(key: &str) -> Option<&'static str> {
-    // Kubernetes bounds a key's name to 63 characters; offline input need not keep to that.
-    if key.len() > 63 || LATER.contains(&key) {
+    if LATER.contains(&key) {
         return None;
     }
-    KNOWN
-        .iter()
-        .chain(&LATER)
+    nearest_of(key, KNOWN.iter().chain(&LATER))
+}
+
+/// The same among other words.
+pub(crate) fn nearest_of<'a>(
+    key: &str,
+    candidates: impl IntoIterator<Item = &'a &'static str>,
+) -> Option<&'static str> {
+    // Kubernetes bounds a key's name to 63 characters; offline input need not keep to that.
+    if key.len() > 63 {
+        return None;
+    }
+    candidates
+        .into_iter()
         .map(|candidate| (edits(key, candidate), *candidate))
         .filter(|(edits, candidate)| *edits <= 1 + candidate.len() / 4)
         .min()

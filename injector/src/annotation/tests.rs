@@ -1,3 +1,5 @@
+mod profiles;
+
 use std::path::PathBuf;
 
 use keyside_config::model::AttachToken;
@@ -147,15 +149,8 @@ fn refuses_what_comes_later_instead_of_ignoring_it() {
         );
     }
     bad(
-        &[
-            ("role", "cart"),
-            ("profile", "gold"),
-            ("sidecar", "classic"),
-        ],
-        &[
-            "annotation keyside.dev/profile: read \"gold\"; allowed: default",
-            "annotation keyside.dev/sidecar: read \"classic\"; allowed: native",
-        ],
+        &[("role", "cart"), ("sidecar", "classic")],
+        &["annotation keyside.dev/sidecar: read \"classic\"; allowed: native"],
     );
 }
 

@@ -45,6 +45,18 @@ pub(crate) fn namespace(value: &str) -> Result<String, Allowed> {
     path_segments(name).ok_or(allowed)
 }
 
+/// The name of a profile: what is before `.yaml` in its `ConfigMap`.
+pub(crate) fn profile_name(value: &str) -> Result<String, Allowed> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let sound = (1..=63).contains(&value.len())
+        && value.bytes().all(|byte| plain(byte) || byte == b'-')
+        && !value.starts_with('-')
+        && !value.ends_with('-');
+    sound
+        .then(|| value.to_owned())
+        .ok_or("1 to 63 small letters, digits and dashes, none of these at an end")
+}
+
 /// Where an auth method is mounted.
 pub(crate) fn auth_mount(value: &str) -> Result<String, Allowed> {
     let allowed = "auth/ and the path of the auth method, such as auth/kubernetes";
@@ -68,6 +80,17 @@ fn path_segments(path: &str) -> Option<String> {
 pub(crate) fn address(value: &str) -> Result<Address, Allowed> {
     let allowed = "http://HOST[:PORT][/PATH], https://HOST[:PORT][/PATH] or unix:///PATH, without user, query or fragment";
     parse_address(value).ok_or(allowed)
+}
+
+/// An address as messages show it.
+pub(crate) fn shown(address: &Address) -> String {
+    match address {
+        Address::Tcp { tls, at, prefix } => {
+            let scheme = if *tls { "https" } else { "http" };
+            format!("{scheme}://{at}{prefix}")
+        }
+        Address::Unix(path) => format!("unix://{}", path.display()),
+    }
 }
 
 /// What the agent takes, and of that what needs no second look: nothing encoded, and no path that climbs.

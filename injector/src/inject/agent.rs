@@ -11,22 +11,13 @@ use super::{Injection, identity, names, resources};
 /// The probe's threshold is the largest there is: a Vault that is away must not restart the agent, which would lose
 /// its backoff. There is no other probe and no hook: what serves or fails later is the agent's to mend.
 pub(crate) fn container(pod: &Pod, chosen: &Chosen, injection: &Injection, config: &str) -> Value {
-    let (user, group) = identity::of_agent(pod, chosen, &injection.agent);
     json!({
         "name": names::CONTAINER,
         "image": injection.agent.image,
         "env": [{ "name": names::CONFIG_VARIABLE, "value": config }],
         "resources": resources::requirements(pod, &injection.agent),
         "restartPolicy": "Always",
-        "securityContext": {
-            "allowPrivilegeEscalation": false,
-            "capabilities": { "drop": ["ALL"] },
-            "readOnlyRootFilesystem": true,
-            "runAsGroup": group,
-            "runAsNonRoot": true,
-            "runAsUser": user,
-            "seccompProfile": { "type": "RuntimeDefault" },
-        },
+        "securityContext": security_context(pod, chosen, injection),
         "startupProbe": {
             "exec": { "command": [names::BINARY, "probe", "startup"] },
             "failureThreshold": i32::MAX,
@@ -41,4 +32,22 @@ pub(crate) fn container(pod: &Pod, chosen: &Chosen, injection: &Injection, confi
             { "name": names::TOKEN_VOLUME, "mountPath": names::TOKEN_VOLUME_PATH, "readOnly": true },
         ],
     })
+}
+
+/// What Pod Security `restricted` asks for, and a little more.
+fn security_context(pod: &Pod, chosen: &Chosen, injection: &Injection) -> Value {
+    let mut context = json!({
+        "allowPrivilegeEscalation": false,
+        "capabilities": { "drop": ["ALL"] },
+        "readOnlyRootFilesystem": true,
+        "runAsNonRoot": true,
+        "seccompProfile": { "type": "RuntimeDefault" },
+    });
+    let (user, group) = identity::of_agent(pod, chosen, &injection.agent);
+    for (name, id) in [("runAsUser", user), ("runAsGroup", group)] {
+        if let Some(id) = id {
+            *super::member(&mut context, name) = id.into();
+        }
+    }
+    context
 }

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::*;
 use crate::admission::{self, Defaults, Request, Verdict};
+use crate::profile::set::Set;
 
 fn defaults() -> Defaults {
     Defaults {
@@ -34,12 +35,27 @@ fn app() -> Value {
 }
 
 fn admit(pod: &Value) -> Verdict {
+    admit_with(pod, &defaults())
+}
+
+fn admit_with(pod: &Value, defaults: &Defaults) -> Verdict {
     let request = Request {
         pod,
         namespace: "shop",
         operation: "CREATE",
     };
-    admission::admit(&request, &defaults())
+    admission::admit(&request, defaults)
+}
+
+/// The installation of these tests with a profile `default`.
+fn with_profile(text: &str) -> Defaults {
+    let mut set = Set::default();
+    set.update([("default".to_owned(), text.to_owned())].into());
+    assert_eq!(set.wrong().collect::<Vec<_>>(), Vec::<&str>::new());
+    Defaults {
+        profiles: set.profiles(),
+        ..defaults()
+    }
 }
 
 #[track_caller]
@@ -322,6 +338,40 @@ fn takes_the_applications_user_and_opens_files_no_wider_than_needed() {
             "{pod_context}"
         );
     }
+}
+
+/// There the cluster fills in user and group after the webhook, as it did for the application before it.
+#[test]
+fn names_no_user_where_the_cluster_chooses_it() {
+    let openshift = with_profile("openshift: true");
+    let context = |annotations: Value, of_pod: Value| {
+        let mut spec = app();
+        spec["securityContext"] = of_pod;
+        match admit_with(&pod(annotations, spec), &openshift) {
+            Verdict::Patched { pod, .. } => (
+                agent(&pod)["securityContext"].clone(),
+                config(&pod)["auto_auth"]["sink"][0]["config"]["mode"].clone(),
+            ),
+            other => panic!("{other:?}"),
+        }
+    };
+    for (of_pod, mode) in [
+        (json!({"runAsUser": 1_000_700_000}), "0644"),
+        (json!({"fsGroup": 1_000_700_000}), "0640"),
+    ] {
+        let (found, found_mode) = context(json!({}), of_pod);
+        assert_eq!(
+            (&found["runAsUser"], &found["runAsGroup"]),
+            (&json!(null), &json!(null))
+        );
+        assert_eq!(found["runAsNonRoot"], true);
+        assert_eq!(found_mode, mode);
+    }
+    let (found, _) = context(json!({"run-as-user": "1000700001"}), json!({}));
+    assert_eq!(
+        (&found["runAsUser"], &found["runAsGroup"]),
+        (&json!(1_000_700_001), &json!(null))
+    );
 }
 
 #[test]
