@@ -8,6 +8,7 @@
 
 mod injection;
 pub(crate) mod key;
+mod login;
 mod reader;
 pub(crate) mod value;
 
@@ -38,12 +39,21 @@ pub(crate) struct Error {
     pub warnings: Vec<String>,
 }
 
+/// What was read of an annotation.
+#[derive(Debug)]
+enum Read {
+    /// There is none.
+    Nothing,
+    /// What messages must not repeat: events show them.
+    Secret,
+    Text(String),
+}
+
 /// One annotation that cannot be followed.
 #[derive(Debug)]
 struct Mistake {
     key: String,
-    /// Absent where the annotation is missing.
-    read: Option<String>,
+    read: Read,
     /// The profile that says so, where the pod does not.
     profile: Option<String>,
     /// What is allowed, or why it is refused: a sentence without its full stop.
@@ -63,8 +73,9 @@ impl fmt::Display for Mistake {
             write!(f, " of profile \"{}\"", printable(profile))?;
         }
         match read {
-            Some(read) => write!(f, ": read \"{}\"; {allowed}", printable(read)),
-            None => write!(f, " is missing; {allowed}"),
+            Read::Text(read) => write!(f, ": read \"{}\"; {allowed}", printable(read)),
+            Read::Secret => write!(f, ": {allowed}"),
+            Read::Nothing => write!(f, " is missing; {allowed}"),
         }
     }
 }
@@ -139,7 +150,10 @@ pub(crate) fn mistakes_of(profile: &Profile) -> Vec<(String, String, String)> {
     mistakes
         .filter_map(|mistake| {
             let key = mistake.key.strip_prefix(key::PREFIX)?.to_owned();
-            Some((key, mistake.read?, mistake.allowed.into_owned()))
+            match mistake.read {
+                Read::Text(read) => Some((key, read, mistake.allowed.into_owned())),
+                Read::Nothing | Read::Secret => None,
+            }
         })
         .collect()
 }

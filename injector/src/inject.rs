@@ -11,6 +11,7 @@ pub(crate) mod agent;
 pub(crate) mod agent_config;
 pub(crate) mod containers;
 pub(crate) mod environment;
+pub(crate) mod files;
 pub(crate) mod fingerprint;
 pub(crate) mod identity;
 pub(crate) mod mesh;
@@ -41,7 +42,11 @@ pub(crate) struct Injection {
     pub vault: Vault,
     pub login: Login,
     pub mount_path: String,
-    pub service_account: ServiceAccountToken,
+    /// Absent where it is not used to log in.
+    pub service_account: Option<ServiceAccountToken>,
+    pub files: files::Files,
+    /// Where the agent tells its metrics to the whole pod network.
+    pub metrics_port: Option<u16>,
     /// The containers that get mount and environment; absent means all.
     pub containers: Option<Vec<String>>,
     pub token: Option<TokenFile>,
@@ -182,11 +187,15 @@ pub(crate) fn apply(
     } else {
         add_agent(pod, spec, &mut edited, injection)?
     };
-    volumes::complete(list(&mut edited, "volumes"), &injection.service_account);
+    volumes::complete(list(&mut edited, "volumes"), injection);
     let mesh = mesh::warning(spec, annotations, &injection.vault.address);
     let mut warnings = Vec::from_iter(mesh);
     let address = environment::address(&config);
-    warnings.extend(environment::port_warning(spec, address.as_deref()));
+    warnings.extend(environment::port_warnings(
+        spec,
+        address.as_deref(),
+        &config,
+    ));
     for (kind, name) in &chosen.containers {
         if let Some(container) = find(list(&mut edited, kind.field()), name) {
             warnings.extend(complete(container, name, address.as_deref())?);

@@ -122,7 +122,7 @@ fn keys_of_later_versions_are_refused() -> anyhow::Result<()> {
         );
         count += 1;
     }
-    assert!(count > 10, "{count}");
+    assert!(count >= 9, "{count}");
     Ok(())
 }
 

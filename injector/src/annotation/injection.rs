@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use keyside_config::model::AttachToken;
-use keyside_config::model::auto_auth::Login;
 use keyside_config::model::vault::{Address, Vault};
 
+use super::login::{self, Found};
 use super::reader::Reader;
-use super::{key, printable, value};
+use super::value::{self, Authority};
 use crate::admission::Defaults;
+use crate::inject::files::Files;
 use crate::inject::quantity::Quantity;
 use crate::inject::{
     Agent, Injection, Port, Proxy, ServiceAccountToken, TokenFile, names, resources,
@@ -18,24 +19,32 @@ use crate::profile::Rule;
 /// Everything that a pod asks for. Where something is wrong, a default stands in, and the reader has the mistake.
 pub(super) fn read(reader: &mut Reader, defaults: &Defaults) -> Injection {
     reader.take("sidecar", |value| value::only(value, "native"));
-    let (login, mount_path) = login(reader, defaults);
+    let mut files = Files::default();
+    let Found {
+        login,
+        mount_path,
+        uses_service_account,
+    } = login::login(reader, defaults, &mut files);
     let token = token(reader);
     let proxy = proxy(reader);
     if token.is_none() && proxy.is_none() {
         reader.refuse("proxy", "with keyside.dev/token false as well, nothing is left to inject: one of them must be true");
     }
+    let service_account = ServiceAccountToken {
+        audience: reader
+            .take("audience", value::text)
+            .or_else(|| defaults.audience.clone()),
+        expiration_seconds: reader
+            .take("token-expiration", value::token_expiration)
+            .unwrap_or(3600),
+    };
     Injection {
-        vault: vault(reader, defaults),
+        vault: vault(reader, defaults, &mut files),
         login,
         mount_path,
-        service_account: ServiceAccountToken {
-            audience: reader
-                .take("audience", value::text)
-                .or_else(|| defaults.audience.clone()),
-            expiration_seconds: reader
-                .take("token-expiration", value::token_expiration)
-                .unwrap_or(3600),
-        },
+        service_account: uses_service_account.then_some(service_account),
+        files,
+        metrics_port: metrics_port(reader, proxy.as_ref()),
         containers: reader.take("containers", value::containers),
         token,
         proxy,
@@ -49,66 +58,61 @@ pub(super) fn read(reader: &mut Reader, defaults: &Defaults) -> Injection {
     }
 }
 
-fn login(reader: &mut Reader, defaults: &Defaults) -> (Login, String) {
-    let method = reader
-        .take("auth-method", |value| match value {
-            "kubernetes" => Ok(Method::Kubernetes),
-            "jwt" => Ok(Method::Jwt),
-            _ => Err("kubernetes or jwt"),
-        })
-        .unwrap_or(Method::Kubernetes);
-    let role = role(reader);
-    let mount = reader.take("auth-mount", value::auth_mount);
-    let file = PathBuf::from(names::SERVICE_ACCOUNT_TOKEN);
-    match method {
-        Method::Kubernetes => (
-            Login::Kubernetes {
-                role,
-                token_path: file,
-            },
-            mount.unwrap_or_else(|| defaults.auth_mount.clone()),
-        ),
-        Method::Jwt => (
-            Login::Jwt {
-                role,
-                path: file,
-                // The kubelet's file: it cannot be removed, and holds a newer token later.
-                remove_after_reading: false,
-                remove_follows_symlinks: false,
-            },
-            mount.unwrap_or_else(|| "auth/jwt".to_owned()),
-        ),
-    }
-}
-
-fn role(reader: &mut Reader) -> String {
-    if reader.found("role").is_none() {
-        let misspelt = misspelt(reader, "role");
-        reader.refuse(
-            "role",
-            format!("it names the role of the auth mount to log in with{misspelt}"),
-        );
-    }
-    reader.take("role", value::text).unwrap_or_default()
-}
-
-/// Names the unknown key of this pod that looks like `name`.
-fn misspelt(reader: &Reader, name: &'static str) -> String {
-    let mut unknown = reader.unknown_keys();
-    let found = unknown.find(|unknown| key::nearest(unknown) == Some(name));
-    found.map_or_else(String::new, |found| {
-        format!("; {}{} is there and unknown", key::PREFIX, printable(found))
-    })
-}
-
-fn vault(reader: &mut Reader, defaults: &Defaults) -> Vault {
-    Vault {
+fn vault(reader: &mut Reader, defaults: &Defaults, files: &mut Files) -> Vault {
+    let mut vault = Vault {
         address: address(reader, defaults).unwrap_or_default(),
         namespace: namespace(reader, defaults),
-        ca_pem: defaults.vault_ca.clone(),
-        tls_server_name: defaults.vault_tls_server_name.clone(),
+        tls_server_name: tls_server_name(reader, defaults),
         ..Vault::default()
+    };
+    match authority(reader, defaults) {
+        Some(Authority::Text(text)) => vault.ca_pem = Some(text),
+        Some(Authority::File(reference)) => {
+            vault.ca_cert = Some(files.mount("vault-ca", reference));
+        }
+        None => {}
     }
+    vault
+}
+
+/// Whom to trust, and by which name, belongs to the address: who may choose the one may choose the others.
+fn chooses_vault(reader: &Reader, defaults: &Defaults) -> bool {
+    let rules = reader.profile().allow.addresses.as_ref();
+    rules.map_or(defaults.allow_address_override, |rules| !rules.is_empty())
+}
+
+fn authority(reader: &mut Reader, defaults: &Defaults) -> Option<Authority> {
+    let given = reader
+        .given("ca")
+        .and_then(|text| value::authority(text).ok())
+        .or_else(|| defaults.vault_ca.clone().map(Authority::Text));
+    let asked = reader.take("ca", value::authority);
+    let asked = asked.or_else(|| given.clone());
+    let permitted = Permitted {
+        rules: None,
+        shown: |_authority| "what the installation trusts".to_owned(),
+        anything: chooses_vault(reader, defaults),
+        flag: "--allow-address-override",
+    };
+    permitted.hold(reader, "ca", asked.as_ref(), given.as_ref());
+    asked
+}
+
+fn tls_server_name(reader: &mut Reader, defaults: &Defaults) -> Option<String> {
+    let given = reader
+        .given("tls-server-name")
+        .map(str::to_owned)
+        .or_else(|| defaults.vault_tls_server_name.clone());
+    let asked = reader.take("tls-server-name", value::tls_server_name);
+    let asked = asked.or_else(|| given.clone());
+    let permitted = Permitted {
+        rules: None,
+        shown: String::clone,
+        anything: chooses_vault(reader, defaults),
+        flag: "--allow-address-override",
+    };
+    permitted.hold(reader, "tls-server-name", asked.as_ref(), given.as_ref());
+    asked
 }
 
 fn address(reader: &mut Reader, defaults: &Defaults) -> Option<Address> {
@@ -273,6 +277,20 @@ fn proxy(reader: &mut Reader) -> Option<Proxy> {
     wanted.then_some(proxy)
 }
 
+fn metrics_port(reader: &mut Reader, proxy: Option<&Proxy>) -> Option<u16> {
+    let port = reader.take("metrics-port", value::metrics_port)?;
+    let taken = match proxy.map(|proxy| proxy.port) {
+        Some(Port::Default) => port == names::PROXY_PORT,
+        Some(Port::Asked(taken)) => port == taken,
+        Some(Port::None) | None => false,
+    };
+    if taken {
+        let why = "the proxy has this port: choose another, or another keyside.dev/proxy-port";
+        reader.refuse("metrics-port", why);
+    }
+    Some(port)
+}
+
 fn agent(reader: &mut Reader, defaults: &Defaults) -> Agent {
     let image = image(reader, defaults);
     let agent = Agent {
@@ -327,9 +345,4 @@ fn resources(reader: &mut Reader, agent: &Agent) {
     if exceeds(agent.cpu_request.as_ref(), agent.cpu_limit.as_ref()) {
         reader.refuse("cpu-request", "allowed: at most keyside.dev/cpu-limit");
     }
-}
-
-enum Method {
-    Kubernetes,
-    Jwt,
 }

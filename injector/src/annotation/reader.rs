@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Annotations, Error, MOST, Mistake, key, printable, value};
+use super::{Annotations, Error, MOST, Mistake, Read, key, login, printable, value};
 use crate::profile::Profile;
 
 pub(super) struct Reader<'a> {
@@ -94,7 +94,7 @@ impl<'a> Reader<'a> {
             read: self
                 .written(name)
                 .or_else(|| self.given(name))
-                .map(str::to_owned),
+                .map_or(Read::Nothing, |read| Read::Text(read.to_owned())),
             profile: given.then(|| self.profile.name.clone()),
             allowed: allowed.into(),
         });
@@ -118,7 +118,7 @@ impl<'a> Reader<'a> {
             if key::PEER_PREFIXES.iter().any(|peer| full.starts_with(peer)) {
                 self.mistakes.push(Mistake {
                     key: full.clone(),
-                    read: Some(read.clone()),
+                    read: Read::Text(read.clone()),
                     profile: None,
                     allowed: Cow::Borrowed(
                         "a pod is annotated for one injector only: keep this key or keyside.dev/inject",
@@ -140,6 +140,22 @@ impl<'a> Reader<'a> {
                     name,
                     format!("not supported by this version of Keyside{hint}"),
                 );
+            }
+            key::Kind::UnknownParameter => {
+                let parameter = name.strip_prefix(key::PARAMETER).unwrap_or_default();
+                if let Some(why) = login::secret(parameter) {
+                    self.mistakes.push(Mistake {
+                        key: full.to_owned(),
+                        read: Read::Secret,
+                        profile: None,
+                        allowed: Cow::Borrowed(why),
+                    });
+                } else if let Some(why) = login::refusal(parameter) {
+                    self.refuse(name, why);
+                } else {
+                    let hint = self.hint(name);
+                    self.refuse(name, format!("no way to log in has such a parameter{hint}"));
+                }
             }
             key::Kind::Unknown if self.profile.strict => {
                 let hint = self.hint(name);

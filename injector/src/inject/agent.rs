@@ -4,14 +4,14 @@ use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
 use super::containers::Chosen;
-use super::{Injection, identity, names, resources};
+use super::{Injection, identity, names, resources, volumes};
 
 /// The native sidecar, with the startup probe that holds everything behind it until the token is there.
 ///
 /// The probe's threshold is the largest there is: a Vault that is away must not restart the agent, which would lose
 /// its backoff. There is no other probe and no hook: what serves or fails later is the agent's to mend.
 pub(crate) fn container(pod: &Pod, chosen: &Chosen, injection: &Injection, config: &str) -> Value {
-    json!({
+    let mut container = json!({
         "name": names::CONTAINER,
         "image": injection.agent.image,
         "env": [{ "name": names::CONFIG_VARIABLE, "value": config }],
@@ -26,12 +26,13 @@ pub(crate) fn container(pod: &Pod, chosen: &Chosen, injection: &Injection, confi
         },
         // The last lines of a container that failed show up in `kubectl describe`.
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [
-            { "name": names::SHARED_VOLUME, "mountPath": names::SHARED_PATH },
-            { "name": names::RUN_VOLUME, "mountPath": names::RUN_PATH },
-            { "name": names::TOKEN_VOLUME, "mountPath": names::TOKEN_VOLUME_PATH, "readOnly": true },
-        ],
-    })
+        "volumeMounts": volumes::of_agent(injection),
+    });
+    if let Some(port) = injection.metrics_port {
+        *super::member(&mut container, "ports") =
+            json!([{ "name": names::METRICS_PORT_NAME, "containerPort": port }]);
+    }
+    container
 }
 
 /// What Pod Security `restricted` asks for, and a little more.

@@ -29,6 +29,14 @@ pub(crate) const TOKEN_VOLUME_PATH: &str = "/var/run/secrets/keyside.dev/service
 /// The service-account token itself.
 pub(crate) const SERVICE_ACCOUNT_TOKEN: &str = "/var/run/secrets/keyside.dev/serviceaccount/token";
 
+/// The volume of the files that logging in takes.
+pub(crate) const FILES_VOLUME: &str = "keyside-files";
+/// Where the agent sees it.
+pub(crate) const FILES_PATH: &str = "/var/run/secrets/keyside.dev/files";
+
+/// The container's port for Prometheus.
+pub(crate) const METRICS_PORT_NAME: &str = "keyside-metrics";
+
 /// The variable that carries the agent's configuration.
 pub(crate) const CONFIG_VARIABLE: &str = "KEYSIDE_CONFIG";
 

@@ -6,6 +6,7 @@ use keyside_config::load;
 use keyside_config::model::Config;
 use keyside_config::source::{Source, Syntax};
 use serde_json::json;
+use std::time::Duration;
 
 use super::*;
 use crate::admission::{self, Defaults, Request, Verdict};
@@ -428,6 +429,89 @@ fn takes_part_in_what_the_pod_as_a_whole_was_given() {
         agent(&cpu_only)["resources"],
         json!({"limits": {"memory": "64Mi"}, "requests": {"memory": "16Mi"}})
     );
+}
+
+#[test]
+fn trusts_what_the_pod_names() {
+    let chosen = json!({"ca": "configmap:vault-ca/ca.crt", "tls-server-name": "vault.internal"});
+    let (by_file, warnings) = injected(&pod(chosen.clone(), app()));
+    assert_eq!(warnings, Vec::<String>::new());
+    let vault = &config(&by_file)["vault"];
+    assert_eq!(
+        vault["ca_cert"],
+        "/var/run/secrets/keyside.dev/files/vault-ca"
+    );
+    assert_eq!(vault["tls_server_name"], "vault.internal");
+    let volume = &by_file["spec"]["volumes"][3];
+    assert_eq!(
+        volume,
+        &json!({ "name": "keyside-files", "projected": { "sources": [
+            { "configMap": { "name": "vault-ca", "items": [{ "key": "ca.crt", "path": "vault-ca" }] } }
+        ] } })
+    );
+    let authority = authority();
+    let (inline, _) = injected(&pod(json!({"ca": authority}), app()));
+    assert_eq!(config(&inline)["vault"]["ca_pem"], authority);
+    assert_eq!(config(&inline)["vault"].get("ca_cert"), None);
+
+    // Where the operator says whom to trust, that is so, unless pods choose the address as well.
+    let profile = format!("defaults: {{tls-server-name: vault.eu, ca: {authority:?}}}");
+    let said = |profile: &str| match admit_with(&pod(chosen.clone(), app()), &with_profile(profile))
+    {
+        Verdict::Denied { message, .. } => message,
+        Verdict::Patched { pod, .. } => config(&pod)["vault"].to_string(),
+        other @ Verdict::Untouched { .. } => panic!("{other:?}"),
+    };
+    assert_eq!(
+        said(&profile),
+        "annotation keyside.dev/tls-server-name: read \"vault.internal\"; allowed: vault.eu, for the installation does \
+         not let pods choose (--allow-address-override). \
+         annotation keyside.dev/ca: read \"configmap:vault-ca/ca.crt\"; allowed: what the installation trusts, for the \
+         installation does not let pods choose (--allow-address-override)"
+    );
+    let open = format!("{profile}\nallow: {{addresses: ['*']}}");
+    let vault = said(&open);
+    assert!(
+        vault.contains("files/vault-ca") && !vault.contains("ca_pem"),
+        "{vault}"
+    );
+}
+
+fn authority() -> String {
+    let now = std::time::SystemTime::UNIX_EPOCH + Duration::from_hours(24 * 365 * 50);
+    let made = crate::cert::issue::authority(now, Duration::from_hours(24)).unwrap();
+    made.cert
+}
+
+#[test]
+fn tells_metrics_where_asked() {
+    let (plain, _) = injected(&pod(json!({}), app()));
+    assert_eq!(agent(&plain).get("ports"), None);
+    assert_eq!(config(&plain)["admin"].get("address"), None);
+    let mut spec = app();
+    spec["containers"][0]["ports"] = json!([{"containerPort": 9102}]);
+    let (told, warnings) = injected(&pod(json!({"metrics-port": "9102"}), spec));
+    assert_eq!(
+        agent(&told)["ports"],
+        json!([{"name": "keyside-metrics", "containerPort": 9102}])
+    );
+    assert_eq!(config(&told)["admin"]["address"], "[::]:9102");
+    assert!(
+        warnings
+            .concat()
+            .contains("declares port 9102, where the agent tells its metrics"),
+        "{warnings:?}"
+    );
+    for annotations in [
+        json!({"metrics-port": "8200"}),
+        json!({"metrics-port": "9000", "proxy-port": "9000"}),
+    ] {
+        assert!(refused(&pod(annotations, app())).contains("the proxy has this port"));
+    }
+    injected(&pod(
+        json!({"metrics-port": "8200", "proxy": "false"}),
+        app(),
+    ));
 }
 
 #[test]

@@ -292,7 +292,7 @@ fn settable(name: &str) -> Result<(), String> {
     match key::kind(name) {
         key::Kind::Known => Ok(()),
         key::Kind::Later => Err("not supported by this version of Keyside".to_owned()),
-        key::Kind::WrittenByUs | key::Kind::Unknown => {
+        key::Kind::WrittenByUs | key::Kind::Unknown | key::Kind::UnknownParameter => {
             let meant = key::nearest(name);
             let meant = meant.map_or_else(String::new, |meant| format!("; did you mean {meant}?"));
             Err(format!("there is no such annotation{meant}"))

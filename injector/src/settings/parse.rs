@@ -217,7 +217,7 @@ impl Words {
         defaults.vault_namespace = self.asked("vault-namespace", asked::namespace);
         defaults.vault_ca = self.authorities("vault-ca-file");
         defaults.vault_tls_server_name =
-            self.asked("vault-tls-server-name", value::tls_server_name);
+            self.asked("vault-tls-server-name", asked::tls_server_name);
         if let Some(mount) = self.asked("auth-mount", asked::auth_mount) {
             defaults.auth_mount = mount;
         }
@@ -234,7 +234,7 @@ impl Words {
     fn authorities(&mut self, flag: &'static str) -> Option<String> {
         let path = self.optional(flag)?;
         let text = std::fs::read_to_string(&path).map_err(|error| error.to_string());
-        text.and_then(value::authorities)
+        text.and_then(asked::authorities)
             .map_err(|wrong| self.mistakes.push(format!("--{flag}: {path}: {wrong}")))
             .ok()
     }

@@ -45,7 +45,8 @@ defaults:
     assert_eq!(injection.vault.namespace.as_deref(), Some("gold"));
     assert_eq!(injection.agent.image, "gold/agent:1");
     assert_eq!(injection.proxy.unwrap().port, Port::Asked(9001));
-    assert_eq!(injection.service_account.audience.as_deref(), Some("gold"));
+    let token = injection.service_account.unwrap();
+    assert_eq!(token.audience.as_deref(), Some("gold"));
     // The flags still stand where the profile says nothing.
     let (injection, _) = ask("defaults: {role: shop}", &[]).unwrap();
     assert_eq!(injection.vault.namespace.as_deref(), Some("team"));

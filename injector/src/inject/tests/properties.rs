@@ -81,7 +81,7 @@ proptest! {
 
     #[test]
     fn the_agent_takes_every_configuration_that_annotations_can_make(
-        annotations in prop::collection::btree_map(key(), value(), 0..6),
+        annotations in prop::collection::btree_map(key(), value(), 0..9),
         host_network in any::<bool>(),
     ) {
         let mut spec = app();
@@ -124,6 +124,19 @@ fn value() -> impl Strategy<Value = String> {
         "1Ti",
         "native",
         "default",
+        "approle",
+        "aws",
+        "azure",
+        "cert",
+        "gcp",
+        "gce",
+        "iam",
+        "ldap",
+        "token_file",
+        "secret:a/b",
+        "configmap:a/b",
+        "eu-central-1",
+        "30",
     ];
     prop_oneof![
         6 => prop::sample::select(plausible.to_vec()).prop_map(str::to_owned),
