@@ -11,7 +11,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::annotation::{self, Annotations, printable};
-use crate::inject::{self, Injection, patch, quantity};
+use crate::inject::{self, Injection, Sidecar, patch, quantity};
 use crate::profile::Profiles;
 use patch::Operation;
 
@@ -35,6 +35,8 @@ pub(crate) struct Defaults {
     pub auth_mount: String,
     /// Audience of the service-account token; the API server's own where absent.
     pub audience: Option<String>,
+    /// What the agent is in pods.
+    pub sidecar: Sidecar,
     /// The agent's log level.
     pub log_level: LogLevel,
     /// The agent's log format.
@@ -63,6 +65,7 @@ impl Defaults {
             vault_tls_server_name: None,
             auth_mount: "auth/kubernetes".to_owned(),
             audience: None,
+            sidecar: Sidecar::default(),
             log_level: LogLevel::default(),
             log_format: LogFormat::default(),
             own_namespace: None,

@@ -113,6 +113,7 @@ const TABLE: &[Entry] = &[
     both("vault-namespace", ""),
     both("vault-ca-file", ""),
     both("vault-tls-server-name", ""),
+    both("sidecar", "native"),
     both("agent-log-level", "info"),
     both("agent-log-format", "text"),
     both("allow-address-override", "false"),
@@ -147,6 +148,7 @@ Each flag has a twin in the environment: --log-level is KEYSIDE_INJECTOR_LOG_LEV
   --listen ADDRESS          HTTPS, POST /mutate (:8443)
   --health ADDRESS          plain /livez, /readyz, /metrics (:8080)
   --agent-image IMAGE       of the container that is added (keyside-agent:VERSION)
+  --sidecar KIND            native, classic (older clusters) or init-only (native)
   --agent-log-level LEVEL, --agent-log-format FORMAT     as for this program, below
   --vault-address URL, --vault-namespace NAME            for pods that name none
   --vault-ca-file FILE, --vault-tls-server-name NAME     what to trust there, PEM

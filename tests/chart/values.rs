@@ -42,6 +42,7 @@ pub(crate) fn everything() -> Value {
         },
         "allowAddressOverride": true,
         "allowImageOverride": true,
+        "sidecar": "classic",
         "profiles": {
             "default": {
                 "defaults": {"token-mode": "0600", "proxy-port": "9000", "log-format": "json", "proxy-socket": "false"},
@@ -81,7 +82,7 @@ pub(crate) fn everything() -> Value {
 }
 
 /// Which value is seen where, once [`everything`] is set: value, place (see [`at`]), what is there.
-const EFFECTS: [(&str, &str, &str); 38] = [
+const EFFECTS: [(&str, &str, &str); 39] = [
     (
         "fullnameOverride",
         "Service /metadata/name",
@@ -131,6 +132,7 @@ const EFFECTS: [(&str, &str, &str); 38] = [
     ),
     ("vault.authMount", "env AUTH_MOUNT", r#""auth/prod""#),
     ("vault.audience", "env AUDIENCE", r#""vault""#),
+    ("sidecar", "env SIDECAR", r#""classic""#),
     ("profiles", "env PROFILES", r#""/etc/keyside-profiles""#),
     ("replicas", "Deployment /spec/replicas", "3"),
     ("logLevel", "env LOG_LEVEL", r#""debug""#),

@@ -12,13 +12,15 @@ use crate::admission::Defaults;
 use crate::inject::files::Files;
 use crate::inject::quantity::Quantity;
 use crate::inject::{
-    Agent, Injection, Port, Proxy, ServiceAccountToken, TokenFile, names, resources,
+    Agent, Injection, Port, Proxy, ServiceAccountToken, Sidecar, TokenFile, names, resources,
 };
 use crate::profile::Rule;
 
 /// Everything that a pod asks for. Where something is wrong, a default stands in, and the reader has the mistake.
 pub(super) fn read(reader: &mut Reader, defaults: &Defaults) -> Injection {
-    reader.take("sidecar", |value| value::only(value, "native"));
+    let sidecar = reader
+        .take("sidecar", value::sidecar)
+        .unwrap_or(defaults.sidecar);
     let mut files = Files::default();
     let Found {
         login,
@@ -26,8 +28,14 @@ pub(super) fn read(reader: &mut Reader, defaults: &Defaults) -> Injection {
         uses_service_account,
     } = login::login(reader, defaults, &mut files);
     let token = token(reader);
-    let proxy = proxy(reader);
-    if token.is_none() && proxy.is_none() {
+    let proxy = match sidecar {
+        Sidecar::Native | Sidecar::Classic => proxy(reader),
+        Sidecar::InitOnly => {
+            init_only(reader, token.as_ref());
+            None
+        }
+    };
+    if token.is_none() && proxy.is_none() && sidecar != Sidecar::InitOnly {
         reader.refuse("proxy", "with keyside.dev/token false as well, nothing is left to inject: one of them must be true");
     }
     let service_account = ServiceAccountToken {
@@ -39,6 +47,7 @@ pub(super) fn read(reader: &mut Reader, defaults: &Defaults) -> Injection {
             .unwrap_or(3600),
     };
     Injection {
+        sidecar,
         vault: vault(reader, defaults, &mut files),
         login,
         mount_path,
@@ -275,6 +284,22 @@ fn proxy(reader: &mut Reader) -> Option<Proxy> {
         );
     }
     wanted.then_some(proxy)
+}
+
+/// Without a sidecar there is the token file, and nothing that could serve.
+fn init_only(reader: &mut Reader, token: Option<&TokenFile>) {
+    const WHY: &str = "keyside.dev/sidecar is init-only";
+    let wanted = reader.take("proxy", value::boolean);
+    if wanted == Some(true) && reader.own("proxy").is_some() {
+        let why = "with keyside.dev/sidecar init-only no proxy runs: false, or leave it away";
+        reader.refuse("proxy", format!("allowed: {why}"));
+    }
+    if token.is_none() {
+        let why = "with keyside.dev/sidecar init-only there is nothing but the token file: true, or leave it away";
+        reader.refuse("token", format!("allowed: {why}"));
+    }
+    reader.no_effect(&PROXY, WHY);
+    reader.no_effect(&["metrics-port"], WHY);
 }
 
 fn metrics_port(reader: &mut Reader, proxy: Option<&Proxy>) -> Option<u16> {

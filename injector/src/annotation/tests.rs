@@ -155,8 +155,8 @@ fn refuses_what_comes_later_instead_of_ignoring_it() {
         );
     }
     bad(
-        &[("role", "cart"), ("sidecar", "classic")],
-        &["annotation keyside.dev/sidecar: read \"classic\"; allowed: native"],
+        &[("role", "cart"), ("sidecar", "true")],
+        &["annotation keyside.dev/sidecar: read \"true\"; allowed: native, classic or init-only"],
     );
 }
 

@@ -12,10 +12,10 @@ use rustls::RootCertStore;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName};
 
-use crate::inject::Port;
 use crate::inject::files::{Kind, Reference};
 use crate::inject::names;
 use crate::inject::quantity::Quantity;
+use crate::inject::{Port, Sidecar};
 
 /// What is allowed, to stand behind "allowed: ".
 pub(crate) type Allowed = &'static str;
@@ -390,6 +390,15 @@ pub(crate) fn quantity(value: &str) -> Result<Quantity, Allowed> {
     Quantity::parse(value)
         .filter(|quantity| !quantity.is_zero())
         .ok_or("a quantity above zero, such as 10m or 64Mi")
+}
+
+pub(crate) fn sidecar(value: &str) -> Result<Sidecar, Allowed> {
+    match value {
+        "native" => Ok(Sidecar::Native),
+        "classic" => Ok(Sidecar::Classic),
+        "init-only" => Ok(Sidecar::InitOnly),
+        _ => Err("native, classic or init-only"),
+    }
 }
 
 /// The only value that this version has for a key.

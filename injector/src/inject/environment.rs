@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use serde_json::{Value, json};
 
-use super::array;
+use super::{array, names};
 
 /// Vault's and OpenBao's clients; the `AGENT` ones win over the others in both.
 const VARIABLES: [&str; 4] = [
@@ -62,7 +62,9 @@ fn port_warning(spec: &PodSpec, address: &str, what: &str, annotation: &str) -> 
             one.container_port == port && one.protocol.as_ref().is_none_or(|name| name == "TCP")
         })
     };
-    let name = &spec.containers.iter().find(declares)?.name;
+    let others = spec.containers.iter();
+    let mut others = others.filter(|one| !names::CONTAINERS.contains(&one.name.as_str()));
+    let name = &others.find(declares)?.name;
     Some(format!(
         "container \"{name}\" declares port {port}, where {what}: it may fail to start. Set {annotation} to another \
          port"

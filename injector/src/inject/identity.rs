@@ -73,7 +73,7 @@ fn select<'a>(
         Kind::Application => &spec.containers,
     };
     all.iter().filter(move |container| {
-        container.name != names::CONTAINER
+        !names::CONTAINERS.contains(&container.name.as_str())
             && chosen
                 .containers
                 .iter()

@@ -2,6 +2,10 @@
 
 /// The agent's container.
 pub(crate) const CONTAINER: &str = "keyside-agent";
+/// The agent's init container, where the agent is no native sidecar.
+pub(crate) const INIT_CONTAINER: &str = "keyside-agent-init";
+/// The agent's own containers.
+pub(crate) const CONTAINERS: [&str; 2] = [INIT_CONTAINER, CONTAINER];
 
 /// Where the agent's binary is in its image.
 pub(crate) const BINARY: &str = "/keyside-agent";

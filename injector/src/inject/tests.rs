@@ -1,6 +1,7 @@
 mod again;
 mod place;
 mod properties;
+mod sidecar;
 
 use keyside_config::load;
 use keyside_config::model::Config;
@@ -89,16 +90,33 @@ fn agent(pod: &Value) -> &Value {
         .unwrap()
 }
 
+/// All containers of the agent's, in the order in which they start.
+fn agents(pod: &Value) -> Vec<&Value> {
+    let lists = ["initContainers", "containers"].into_iter();
+    let containers = lists.flat_map(|list| pod["spec"][list].as_array().into_iter().flatten());
+    let is_ours = |one: &&Value| one["name"].as_str().unwrap().starts_with("keyside-agent");
+    containers.filter(is_ours).collect()
+}
+
 fn config(pod: &Value) -> Value {
-    serde_json::from_str(agent(pod)["env"][0]["value"].as_str().unwrap()).unwrap()
+    serde_json::from_str(text_of(agent(pod))).unwrap()
+}
+
+/// The configuration of a container of the agent's.
+fn text_of(agent: &Value) -> &str {
+    agent["env"][0]["value"].as_str().unwrap()
+}
+
+fn loaded(pod: &Value) -> Config {
+    load_text(text_of(agent(pod)))
 }
 
 /// The configuration as the agent itself reads it.
-fn loaded(pod: &Value) -> Config {
+fn load_text(text: &str) -> Config {
     let source = Source {
         name: "KEYSIDE_CONFIG".to_owned(),
         syntax: Syntax::Json,
-        text: agent(pod)["env"][0]["value"].as_str().unwrap().to_owned(),
+        text: text.to_owned(),
     };
     load::load(&[source], &|_| None, &load::Flags::default()).unwrap()
 }

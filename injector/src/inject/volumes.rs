@@ -5,7 +5,7 @@ use std::path::Path;
 use k8s_openapi::api::core::v1::PodSpec;
 use serde_json::{Value, json};
 
-use super::{Error, Injection, ServiceAccountToken, array, find, names};
+use super::{Error, Injection, ServiceAccountToken, Sidecar, array, find, names};
 
 const OURS: [&str; 4] = [
     names::SHARED_VOLUME,
@@ -30,10 +30,10 @@ pub(crate) fn refuse_taken(spec: &PodSpec) -> Result<(), Error> {
 
 /// Adds the volumes that are not there yet.
 pub(crate) fn complete(volumes: &mut Vec<Value>, injection: &Injection) {
-    let mut ours = vec![
-        (names::SHARED_VOLUME, memory("16Mi")),
-        (names::RUN_VOLUME, memory("1Mi")),
-    ];
+    let mut ours = vec![(names::SHARED_VOLUME, memory("16Mi"))];
+    if has_run_volume(injection) {
+        ours.push((names::RUN_VOLUME, memory("1Mi")));
+    }
     if let Some(token) = &injection.service_account {
         ours.push((names::TOKEN_VOLUME, service_account(token)));
     }
@@ -46,6 +46,11 @@ pub(crate) fn complete(volumes: &mut Vec<Value>, injection: &Injection) {
             volumes.push(volume);
         }
     }
+}
+
+/// An agent that does not stay answers no probes and leaves nothing to anyone.
+fn has_run_volume(injection: &Injection) -> bool {
+    injection.sidecar != Sidecar::InitOnly
 }
 
 fn memory(size: &str) -> Value {
@@ -64,10 +69,10 @@ fn service_account(token: &ServiceAccountToken) -> Value {
 
 /// What the agent's own container mounts.
 pub(crate) fn of_agent(injection: &Injection) -> Vec<Value> {
-    let mut mounts = vec![
-        json!({ "name": names::SHARED_VOLUME, "mountPath": names::SHARED_PATH }),
-        json!({ "name": names::RUN_VOLUME, "mountPath": names::RUN_PATH }),
-    ];
+    let mut mounts = vec![json!({ "name": names::SHARED_VOLUME, "mountPath": names::SHARED_PATH })];
+    if has_run_volume(injection) {
+        mounts.push(json!({ "name": names::RUN_VOLUME, "mountPath": names::RUN_PATH }));
+    }
     let mut read_only = |name: &str, path: &str| {
         mounts.push(json!({ "name": name, "mountPath": path, "readOnly": true }));
     };

@@ -222,6 +222,9 @@ impl Words {
             defaults.auth_mount = mount;
         }
         defaults.audience = self.asked("audience", asked::text);
+        if let Some(sidecar) = self.asked("sidecar", asked::sidecar) {
+            defaults.sidecar = sidecar;
+        }
         defaults.own_namespace = self.optional("namespace");
         defaults.log_level = self.parse("agent-log-level", value::agent_level);
         defaults.log_format = self.parse("agent-log-format", value::agent_format);

@@ -4,7 +4,7 @@ use keyside_config::model::auto_auth::{AutoAuth, Login, Method};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{admit, agent, app, config, loaded, pod};
+use super::{admit, agent, agents, app, load_text, loaded, pod, text_of};
 use crate::admission::Verdict;
 use crate::annotation::key;
 
@@ -40,7 +40,14 @@ proptest! {
     fn injecting_twice_is_injecting_once(
         inits in prop::collection::vec(container(), 0..4).prop_map(unique),
         containers in prop::collection::vec(container(), 1..4).prop_map(unique),
-        chosen in prop_oneof![Just(json!({})), Just(json!({"containers": "a"})), Just(json!({"proxy": "false"}))],
+        chosen in prop_oneof![
+            Just(json!({})),
+            Just(json!({"containers": "a"})),
+            Just(json!({"proxy": "false"})),
+            Just(json!({"sidecar": "classic"})),
+            Just(json!({"sidecar": "classic", "token": "false", "containers": "b"})),
+            Just(json!({"sidecar": "init-only", "ca": "secret:a/b"})),
+        ],
         host_network in any::<bool>(),
     ) {
         let spec = json!({"initContainers": inits, "containers": containers, "hostNetwork": host_network, "new": [1]});
@@ -88,7 +95,11 @@ proptest! {
         spec["hostNetwork"] = json!(host_network);
         let annotations = Value::from_iter(annotations);
         if let Verdict::Patched { pod, .. } = admit(&pod(annotations, spec)) {
-            prop_assert_eq!(loaded(&pod).to_json(), config(&pod).to_string());
+            prop_assert!(!agents(&pod).is_empty());
+            for agent in agents(&pod) {
+                let config: Value = serde_json::from_str(text_of(agent)).unwrap();
+                prop_assert_eq!(load_text(text_of(agent)).to_json(), config.to_string());
+            }
         }
     }
 }
@@ -123,6 +134,8 @@ fn value() -> impl Strategy<Value = String> {
         "64Mi",
         "1Ti",
         "native",
+        "classic",
+        "init-only",
         "default",
         "approle",
         "aws",
