@@ -20,6 +20,7 @@ pub(crate) mod patch;
 pub(crate) mod quantity;
 pub(crate) mod resources;
 pub(crate) mod volumes;
+pub(crate) mod windows;
 
 #[cfg(test)]
 mod tests;
@@ -193,7 +194,9 @@ pub(crate) fn apply(
 ) -> Result<Injected, Error> {
     let no_spec = PodSpec::default();
     let spec = pod.spec.as_ref().unwrap_or(&no_spec);
-    refuse_windows(spec)?;
+    if windows::is_meant(spec) {
+        return Err(Error::Windows);
+    }
     let mut edited = json.clone();
     let (agent, chosen) = match fingerprint::own_agent(spec, annotations)? {
         Some(agent) => {
@@ -253,19 +256,6 @@ fn add_agent(
         agent.configs.push(config);
     }
     Ok((agent, chosen))
-}
-
-fn refuse_windows(spec: &PodSpec) -> Result<(), Error> {
-    let by_name = spec.os.as_ref().is_some_and(|os| os.name == "windows");
-    let by_node = spec
-        .node_selector
-        .as_ref()
-        .and_then(|labels| labels.get("kubernetes.io/os"))
-        .is_some_and(|os| os == "windows");
-    if by_name || by_node {
-        return Err(Error::Windows);
-    }
-    Ok(())
 }
 
 /// Gives an application's container its mount and environment; one that has the mount already is complete.

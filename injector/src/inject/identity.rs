@@ -34,7 +34,23 @@ pub(crate) fn of_agent(pod: &Pod, chosen: &Chosen, agent: &Agent) -> (Option<i64
 pub(crate) fn is_readable_by_group(spec: &PodSpec, chosen: &Chosen, agent: &Agent) -> bool {
     let context = spec.security_context.as_ref();
     let fs_group = context.is_some_and(|context| context.fs_group.is_some());
-    fs_group || is_same_user(spec, chosen, agent)
+    fs_group || is_same_user(spec, chosen, agent) || is_same_group(spec, chosen, agent)
+}
+
+/// Where all of them, and so the agent, have one group that the pod names.
+fn is_same_group(spec: &PodSpec, chosen: &Chosen, agent: &Agent) -> bool {
+    let Some(application) = shared(spec, chosen, group_of) else {
+        return false;
+    };
+    if agent.user_of_cluster && agent.group.is_none() {
+        return false;
+    }
+    let context = spec.security_context.as_ref();
+    let same = |container: &Container| group_of(container, context) == Some(application);
+    agent
+        .group
+        .is_none_or(|group| i64::from(group) == application)
+        && select(spec, chosen, Kind::Init).all(same)
 }
 
 fn is_same_user(spec: &PodSpec, chosen: &Chosen, agent: &Agent) -> bool {

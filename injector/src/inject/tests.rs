@@ -297,6 +297,14 @@ fn takes_the_applications_user_and_opens_files_no_wider_than_needed() {
     for (pod_context, own, user, group, token, socket) in [
         (json!({}), json!({}), 65532, 65532, "0644", "0666"),
         (
+            json!({"runAsGroup": 3000}),
+            json!({}),
+            65532,
+            3000,
+            "0640",
+            "0660",
+        ),
+        (
             json!({"runAsUser": 1000}),
             json!({}),
             1000,
@@ -586,6 +594,10 @@ fn refuses_windows_and_names_that_are_taken() {
         (with("os", json!({"name": "windows"})), "Windows"),
         (
             with("nodeSelector", json!({"kubernetes.io/os": "windows"})),
+            "Windows",
+        ),
+        (
+            with("securityContext", json!({"windowsOptions": {}})),
             "Windows",
         ),
         (
