@@ -1,7 +1,11 @@
 mod again;
 mod place;
 mod properties;
+mod restricted;
+#[path = "../../../tests/injector/shapes.rs"]
+mod shapes;
 mod sidecar;
+mod table;
 
 use keyside_config::load;
 use keyside_config::model::Config;
