@@ -85,7 +85,17 @@ fn joined(mistakes: &[Mistake]) -> String {
     if let more @ 1.. = mistakes.len().saturating_sub(MOST) {
         lines.push(format!("And {more} more"));
     }
-    lines.join(". ")
+    let mut text = String::new();
+    for line in lines {
+        match text.chars().last() {
+            None => {}
+            // The question ends its sentence by itself.
+            Some('?') => text.push(' '),
+            Some(_) => text.push_str(". "),
+        }
+        text.push_str(&line);
+    }
+    text
 }
 
 /// At most 64 characters, none of which could disturb a terminal or a log.

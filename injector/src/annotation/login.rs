@@ -107,7 +107,7 @@ pub(super) fn secret(parameter: &str) -> Option<&'static str> {
         "session-token",
     ];
     secrets.contains(&parameter).then_some(
-        "a secret does not belong into an annotation: give the role to the pod's service account or to its node",
+        "a secret does not belong in an annotation: give the role to the pod's service account or to its node",
     )
 }
 
@@ -358,7 +358,7 @@ impl Fields<'_, '_> {
     }
 
     fn role(&mut self) -> String {
-        if self.reader.found("role").is_none() {
+        if self.reader.lacks("role") {
             let misspelt = misspelt(self.reader, "role");
             self.reader.refuse(
                 "role",
@@ -396,7 +396,7 @@ impl Fields<'_, '_> {
         parse: impl Fn(&str) -> Result<T, value::Allowed>,
     ) -> T {
         let name = format!("auth-{parameter}");
-        if self.reader.found(&name).is_none() {
+        if self.reader.lacks(&name) {
             let allowed = parse("").err().unwrap_or_default();
             let method = self.method.name;
             self.reader.refuse(

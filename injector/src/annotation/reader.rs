@@ -66,6 +66,11 @@ impl<'a> Reader<'a> {
         self.profile.defaults.get(name).map(String::as_str)
     }
 
+    /// Whether neither says anything. What the pod may not say is a mistake of its own.
+    pub(super) fn lacks(&self, name: &str) -> bool {
+        self.written(name).is_none() && self.given(name).is_none()
+    }
+
     fn written(&self, name: &str) -> Option<&'a str> {
         let key = format!("{}{name}", key::PREFIX);
         self.annotations.get(&key).map(String::as_str)

@@ -1,3 +1,4 @@
+mod messages;
 mod profiles;
 
 use std::path::PathBuf;

@@ -49,16 +49,13 @@ pub(crate) fn namespace(value: &str) -> Result<String, Allowed> {
     path_segments(name).ok_or(allowed)
 }
 
-/// The name of a profile: what is before `.yaml` in its `ConfigMap`.
-pub(crate) fn profile_name(value: &str) -> Result<String, Allowed> {
+/// RFC 1123 label: the name of a profile, and each part of an object's name.
+pub(crate) fn is_label(value: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let sound = (1..=63).contains(&value.len())
+    (1..=63).contains(&value.len())
         && value.bytes().all(|byte| plain(byte) || byte == b'-')
         && !value.starts_with('-')
-        && !value.ends_with('-');
-    sound
-        .then(|| value.to_owned())
-        .ok_or("1 to 63 small letters, digits and dashes, none of these at an end")
+        && !value.ends_with('-')
 }
 
 /// Where an auth method is mounted.
@@ -162,7 +159,7 @@ pub(crate) fn file(value: &str) -> Result<Reference, Allowed> {
         && key.bytes().all(byte)
         && key != "."
         && !key.starts_with("..");
-    let is_name = name.len() <= 253 && name.split('.').all(|part| profile_name(part).is_ok());
+    let is_name = name.len() <= 253 && name.split('.').all(is_label);
     (is_name && is_key)
         .then(|| Reference {
             kind,

@@ -111,7 +111,7 @@ impl Mistakes {
             name: name.to_owned(),
             ..Profile::default()
         };
-        if value::profile_name(name).is_err() {
+        if !value::is_label(name) {
             let allowed =
                 "a profile's name has 1 to 63 small letters, digits and dashes, none at an end";
             self.add("", None, allowed);

@@ -320,13 +320,13 @@ fn names_what_a_method_needs_and_what_it_does_not_have() {
                 ("role", "a"),
                 ("auth-secret-key", "s3cret"),
             ],
-            "annotation keyside.dev/auth-secret-key: a secret does not belong into an annotation: give the role to the \
+            "annotation keyside.dev/auth-secret-key: a secret does not belong in an annotation: give the role to the \
              pod's service account or to its node",
         ),
         (
             &[("role", "a"), ("auth-pth", "b"), ("auth-token-path", "/t")],
             "annotation keyside.dev/auth-pth: read \"b\"; no way to log in has such a parameter; did you mean \
-             keyside.dev/auth-path?. \
+             keyside.dev/auth-path? \
              annotation keyside.dev/auth-token-path: read \"/t\"; the service-account token is one of Keyside's own: \
              keyside.dev/audience and keyside.dev/token-expiration shape it",
         ),
