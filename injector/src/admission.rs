@@ -11,7 +11,8 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::annotation::{self, Annotations, printable};
-use crate::inject::{self, Injection, patch, quantity};
+use crate::inject::{self, Injection, Sidecar, patch, quantity};
+use crate::profile::Profiles;
 use patch::Operation;
 
 /// Where the cluster's own pods run, which nothing may keep from starting.
@@ -34,6 +35,8 @@ pub(crate) struct Defaults {
     pub auth_mount: String,
     /// Audience of the service-account token; the API server's own where absent.
     pub audience: Option<String>,
+    /// What the agent is in pods.
+    pub sidecar: Sidecar,
     /// The agent's log level.
     pub log_level: LogLevel,
     /// The agent's log format.
@@ -47,6 +50,8 @@ pub(crate) struct Defaults {
     pub allow_address_override: bool,
     /// Whether a pod may choose the agent's image with `keyside.dev/image`. Off unless the operator allows it.
     pub allow_image_override: bool,
+    /// What pods can name with `keyside.dev/profile`; it comes on top of all the above.
+    pub profiles: Profiles,
 }
 
 impl Defaults {
@@ -60,11 +65,13 @@ impl Defaults {
             vault_tls_server_name: None,
             auth_mount: "auth/kubernetes".to_owned(),
             audience: None,
+            sidecar: Sidecar::default(),
             log_level: LogLevel::default(),
             log_format: LogFormat::default(),
             own_namespace: None,
             allow_address_override: false,
             allow_image_override: false,
+            profiles: Profiles::default(),
         }
     }
 }

@@ -1,13 +1,16 @@
 //! The wiring: reads and binds everything, then runs every task.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use keyside_lifecycle::readiness::Readiness;
 use keyside_lifecycle::shutdown::{self, Shutdown};
 use keyside_lifecycle::tasks::{self, End, Tasks};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
 use crate::cert::{self, given, own, resolver::Resolver};
+use crate::profile::{self, task::Current};
 use crate::settings::{Certificate, Own, Settings};
 use crate::webhook::{self, connections, connections::Socket, health, server};
 
@@ -16,6 +19,7 @@ pub(crate) struct App {
     health: health::Server,
     webhook: server::Server,
     certificate: Task,
+    profiles: Option<profile::task::Task>,
     /// How long the tasks have to end once they were asked to.
     deadline: Duration,
 }
@@ -35,6 +39,8 @@ pub(crate) enum Error {
     Metrics { source: prometheus::Error },
     #[error(transparent)]
     Given(#[from] given::Error),
+    #[error("looking for profiles")]
+    Profiles { source: profile::files::Error },
     #[error("reading {path}")]
     Kubeconfig {
         path: String,
@@ -67,12 +73,20 @@ impl App {
             cert::metrics::Metrics::new(&registry).map_err(metrics)?,
         )
         .await?;
+        let current = Current::new(ArcSwap::from_pointee(settings.defaults));
+        let profiles = settings.profiles.map(|path| {
+            let metrics = profile::metrics::Metrics::new(&registry).map_err(metrics)?;
+            let current = Arc::clone(&current);
+            profile::task::Task::new(path, settings.recheck, current, &readiness, metrics)
+                .map_err(|source| Error::Profiles { source })
+        });
+        let profiles = profiles.transpose()?;
         let socket = Socket::bind("webhook", settings.listen, settings.max_connections).await?;
         let webhook = server::Server::new(
             socket,
             settings.drain,
             resolver,
-            settings.defaults,
+            current,
             webhook::metrics::Metrics::new(&registry).map_err(metrics)?,
         )
         .map_err(|source| Error::Tls { source })?;
@@ -81,6 +95,7 @@ impl App {
             health: health::Server::new(socket, readiness, registry, leaving.clone()),
             webhook,
             certificate,
+            profiles,
             deadline: settings.drain + Duration::from_secs(15),
         })
     }
@@ -94,6 +109,9 @@ impl App {
             webhook_ended.request();
         });
         tasks.spawn("health", self.health.run(health_ends.clone()));
+        if let Some(profiles) = self.profiles {
+            tasks.spawn("profiles", profiles.run(health_ends.clone()));
+        }
         // Certificates are kept right for as long as the webhook answers.
         match self.certificate {
             Task::Own(task) => tasks.spawn("certificate", task.run(health_ends)),

@@ -11,6 +11,7 @@ pub(crate) mod agent;
 pub(crate) mod agent_config;
 pub(crate) mod containers;
 pub(crate) mod environment;
+pub(crate) mod files;
 pub(crate) mod fingerprint;
 pub(crate) mod identity;
 pub(crate) mod mesh;
@@ -19,6 +20,7 @@ pub(crate) mod patch;
 pub(crate) mod quantity;
 pub(crate) mod resources;
 pub(crate) mod volumes;
+pub(crate) mod windows;
 
 #[cfg(test)]
 mod tests;
@@ -32,16 +34,22 @@ use keyside_config::model::{AttachToken, LogFormat, LogLevel, Mode, StaticSecret
 use serde_json::{Value, json};
 
 use crate::annotation::{Annotations, key, printable};
-use containers::Chosen;
+use containers::{Chosen, Kind};
+use fingerprint::OwnAgent;
 use quantity::Quantity;
 
 /// What a pod asks for, with the installation's defaults filled in.
 #[derive(Clone, Debug)]
 pub(crate) struct Injection {
+    pub sidecar: Sidecar,
     pub vault: Vault,
     pub login: Login,
     pub mount_path: String,
-    pub service_account: ServiceAccountToken,
+    /// Absent where it is not used to log in.
+    pub service_account: Option<ServiceAccountToken>,
+    pub files: files::Files,
+    /// Where the agent tells its metrics to the whole pod network.
+    pub metrics_port: Option<u16>,
     /// The containers that get mount and environment; absent means all.
     pub containers: Option<Vec<String>>,
     pub token: Option<TokenFile>,
@@ -49,6 +57,18 @@ pub(crate) struct Injection {
     pub log_level: LogLevel,
     pub log_format: LogFormat,
     pub agent: Agent,
+}
+
+/// What the agent is in the pod.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Sidecar {
+    /// An init container that goes on running (Kubernetes 1.29).
+    #[default]
+    Native,
+    /// For older clusters: an init container logs in and hands its token over to an ordinary container.
+    Classic,
+    /// An init container that leaves the token file behind.
+    InitOnly,
 }
 
 /// The projected service-account token.
@@ -94,6 +114,9 @@ pub(crate) enum Port {
 #[derive(Clone, Debug)]
 pub(crate) struct Agent {
     pub image: String,
+    /// Whether the cluster chooses user and group where nothing is asked for: `OpenShift` has a range of them for each
+    /// namespace, fills them in after this webhook, and refuses any other.
+    pub user_of_cluster: bool,
     pub user: Option<u32>,
     pub group: Option<u32>,
     pub cpu_request: Option<Quantity>,
@@ -132,10 +155,10 @@ pub(crate) enum Error {
     )]
     NoSocket { because: &'static str },
     #[error(
-        "a container named \"keyside-agent\" is there already and is not what these annotations gave; remove or rename \
+        "a container named \"{name}\" is there already and is not what these annotations gave; remove or rename \
          it (and, where the pod was injected before, what else Keyside added to it)"
     )]
-    ContainerTaken,
+    ContainerTaken { name: &'static str },
     #[error("a volume named \"{name}\" is there already; Keyside needs this name: rename it")]
     VolumeTaken { name: String },
     #[error(
@@ -171,25 +194,31 @@ pub(crate) fn apply(
 ) -> Result<Injected, Error> {
     let no_spec = PodSpec::default();
     let spec = pod.spec.as_ref().unwrap_or(&no_spec);
-    refuse_windows(spec)?;
+    if windows::is_meant(spec) {
+        return Err(Error::Windows);
+    }
     let mut edited = json.clone();
-    let (config, chosen) = if let Some((index, config)) = fingerprint::own_agent(spec, annotations)?
-    {
-        (config, containers::choose(spec, index + 1, injection)?)
-    } else {
-        add_agent(pod, spec, &mut edited, injection)?
+    let (agent, chosen) = match fingerprint::own_agent(spec, annotations)? {
+        Some(agent) => {
+            let chosen = containers::choose(spec, agent.first_after, injection)?;
+            (agent, chosen)
+        }
+        None => add_agent(pod, spec, &mut edited, injection)?,
     };
-    volumes::complete(list(&mut edited, "volumes"), &injection.service_account);
-    let mesh = mesh::warning(spec, annotations, &injection.vault.address);
-    let mut warnings = Vec::from_iter(mesh);
-    let address = environment::address(&config);
-    warnings.extend(environment::port_warning(spec, address.as_deref()));
+    volumes::complete(list(&mut edited, "volumes"), injection);
+    let mut warnings = Vec::from_iter(mesh::warning(spec, annotations, &injection.vault.address));
+    warnings.extend(agent.never_ends(spec));
+    // The one that goes on running comes last.
+    let config = agent.configs.last().map_or("", String::as_str);
+    let address = environment::address(config);
+    warnings.extend(environment::port_warnings(spec, address.as_deref(), config));
     for (kind, name) in &chosen.containers {
+        let address = address.as_deref().filter(|_| agent.serves(*kind));
         if let Some(container) = find(list(&mut edited, kind.field()), name) {
-            warnings.extend(complete(container, name, address.as_deref())?);
+            warnings.extend(complete(container, name, address)?);
         }
     }
-    let config_hash = fingerprint::hash(&config, annotations);
+    let config_hash = fingerprint::hash(&agent.configs, annotations);
     annotate(&mut edited, &config_hash);
     Ok(Injected {
         pod: edited,
@@ -198,34 +227,35 @@ pub(crate) fn apply(
     })
 }
 
-/// Adds the agent's container to a pod that has none. Returns its configuration, and whom it is for.
+/// Adds the agent's containers to a pod that has none. Returns what was added, and whom it is for.
 fn add_agent(
     pod: &Pod,
     spec: &PodSpec,
     edited: &mut Value,
     injection: &Injection,
-) -> Result<(String, Chosen), Error> {
+) -> Result<(OwnAgent, Chosen), Error> {
     volumes::refuse_taken(spec)?;
     let index = containers::position(spec);
     let chosen = containers::choose(spec, index, injection)?;
-    let config = agent_config::text(&agent_config::build(spec, &chosen, injection)?);
-    let container = agent::container(pod, &chosen, injection, &config);
-    let inits = list(edited, "initContainers");
-    inits.insert(index.min(inits.len()), container);
-    Ok((config, chosen))
-}
-
-fn refuse_windows(spec: &PodSpec) -> Result<(), Error> {
-    let by_name = spec.os.as_ref().is_some_and(|os| os.name == "windows");
-    let by_node = spec
-        .node_selector
-        .as_ref()
-        .and_then(|labels| labels.get("kubernetes.io/os"))
-        .is_some_and(|os| os == "windows");
-    if by_name || by_node {
-        return Err(Error::Windows);
+    let config = agent_config::build(spec, &chosen, injection)?;
+    let mut agent = OwnAgent {
+        configs: Vec::new(),
+        first_after: index,
+        is_native: injection.sidecar == Sidecar::Native,
+        is_classic: injection.sidecar == Sidecar::Classic,
+    };
+    for part in agent::parts(injection).iter().copied() {
+        let config = agent_config::text(&part.of(&config));
+        let container = agent::container(pod, &chosen, injection, part, &config);
+        let containers = list(edited, part.kind().field());
+        match part.kind() {
+            Kind::Init => containers.insert(index.min(containers.len()), container),
+            // Behind the application's own, of which the first is what tools mean where they are not told.
+            Kind::Application => containers.push(container),
+        }
+        agent.configs.push(config);
     }
-    Ok(())
+    Ok((agent, chosen))
 }
 
 /// Gives an application's container its mount and environment; one that has the mount already is complete.

@@ -8,8 +8,10 @@ mod app;
 mod cert;
 mod inject;
 mod offline;
+mod profile;
 mod settings;
 mod webhook;
+mod yaml_read;
 
 use std::ffi::OsString;
 use std::io::Write as _;

@@ -6,7 +6,6 @@
 
 mod document;
 mod yaml;
-mod yaml_read;
 
 use std::ffi::OsString;
 use std::io::{Read, Write};

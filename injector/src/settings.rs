@@ -36,9 +36,11 @@ pub(crate) struct Settings {
     /// For how long new connections are still accepted after the first signal.
     pub drain: Duration,
     pub max_connections: usize,
-    /// How often the certificate and what the API publishes of it are looked at.
+    /// How often the certificate, what the API publishes of it, and the profiles are looked at.
     pub recheck: Duration,
     pub certificate: Certificate,
+    /// A folder of profiles, or one profile.
+    pub profiles: Option<PathBuf>,
     pub defaults: admission::Defaults,
 }
 
@@ -111,10 +113,12 @@ const TABLE: &[Entry] = &[
     both("vault-namespace", ""),
     both("vault-ca-file", ""),
     both("vault-tls-server-name", ""),
+    both("sidecar", "native"),
     both("agent-log-level", "info"),
     both("agent-log-format", "text"),
     both("allow-address-override", "false"),
     both("allow-image-override", "false"),
+    both("profiles", ""),
     both("namespace", ""),
     serve("service", "keyside-injector"),
     serve("webhook", "keyside-injector"),
@@ -144,6 +148,7 @@ Each flag has a twin in the environment: --log-level is KEYSIDE_INJECTOR_LOG_LEV
   --listen ADDRESS          HTTPS, POST /mutate (:8443)
   --health ADDRESS          plain /livez, /readyz, /metrics (:8080)
   --agent-image IMAGE       of the container that is added (keyside-agent:VERSION)
+  --sidecar KIND            native, classic (older clusters) or init-only (native)
   --agent-log-level LEVEL, --agent-log-format FORMAT     as for this program, below
   --vault-address URL, --vault-namespace NAME            for pods that name none
   --vault-ca-file FILE, --vault-tls-server-name NAME     what to trust there, PEM
@@ -151,6 +156,7 @@ Each flag has a twin in the environment: --log-level is KEYSIDE_INJECTOR_LOG_LEV
   --audience NAME           of the pods' service-account tokens (the API server's)
   --allow-address-override true, --allow-image-override true
                             pods may name another Vault, another agent (false)
+  --profiles FOLDER|FILE    NAME.yaml each: defaults for pods, and what they may choose
   --namespace NAME          the injector's own; its pods are left alone
   --certificate self|given  made and rotated here, or read from files (self)
   --service NAME            self: the Service the certificate is for (keyside-injector)
@@ -158,7 +164,7 @@ Each flag has a twin in the environment: --log-level is KEYSIDE_INJECTOR_LOG_LEV
   --secret NAME             self: shared by all replicas (keyside-injector-certificate)
   --leaf-lifetime DURATION  self: a new leaf is made after two thirds (168h)
   --settle DURATION         self: how long a new CA is published before its use (60s)
-  --recheck DURATION        how often certificate and caBundle are looked at (60s)
+  --recheck DURATION        how often certificate, caBundle, profiles are looked at (60s)
   --tls-cert-file FILE      given: the chain, PEM; read again when it changes
   --tls-key-file FILE       given: its key, PEM
   --kubeconfig FILE         self: outside a cluster

@@ -104,7 +104,6 @@ fn keys_of_later_versions_are_refused() -> anyhow::Result<()> {
         .split("## Not in this version")
         .nth(1)
         .context("no such heading")?;
-    let later = later.split("; and").next().unwrap_or_default();
     let mut count = 0;
     for key in words(later) {
         let key = key
@@ -122,13 +121,22 @@ fn keys_of_later_versions_are_refused() -> anyhow::Result<()> {
         );
         count += 1;
     }
-    assert!(count > 10, "{count}");
+    assert!(count >= 9, "{count}");
     Ok(())
 }
 
 /// The injector cannot be asked for what the page leaves out; its own list can.
 #[test]
 fn the_page_leaves_no_key_out() -> anyhow::Result<()> {
+    assert_eq!(
+        documented(&page("docs/annotations.md")?, "## What the injector writes"),
+        known()?
+    );
+    Ok(())
+}
+
+/// The keys that the injector reads.
+pub(crate) fn known() -> anyhow::Result<BTreeSet<String>> {
     let file = tools::root()?.join("injector/src/annotation/key.rs");
     let source =
         std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
@@ -137,15 +145,10 @@ fn the_page_leaves_no_key_out() -> anyhow::Result<()> {
         .nth(1)
         .and_then(|rest| rest.split("];").next());
     let list = list.context("no list of keys")?;
-    let known: BTreeSet<String> = list
+    Ok(list
         .split('"')
         .skip(1)
         .step_by(2)
         .map(str::to_owned)
-        .collect();
-    assert_eq!(
-        documented(&page("docs/annotations.md")?, "## What the injector writes"),
-        known
-    );
-    Ok(())
+        .collect())
 }

@@ -12,7 +12,7 @@ use crate::values;
 
 const WEBHOOK: &str = "MutatingWebhookConfiguration";
 
-/// The oldest version that the chart accepts and the newest one with a native-sidecar API that we know.
+/// The oldest version that the chart accepts as it is, and the newest one that we know.
 const KUBERNETES: [&str; 2] = ["1.29.0", "1.36.0"];
 
 #[test]
@@ -265,20 +265,30 @@ fn may_do_this_and_nothing_else() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Below 1.28 `matchConditions` are dropped in silence, and `Fail` would then block every pod of the cluster.
+/// Below 1.28 `matchConditions` are dropped in silence, and `Fail` would then block every pod of the cluster. Below 1.29
+/// a native sidecar is refused, or an init container that never ends.
 #[test]
 fn refuses_clusters_that_are_too_old() -> anyhow::Result<()> {
-    for kubernetes in ["v1.27.16", "v1.28.15"] {
+    for (kubernetes, sidecar, why) in [
+        ("v1.27.16", "native", "matchConditions"),
+        ("v1.27.16", "classic", "matchConditions"),
+        ("v1.28.15", "native", "native sidecars"),
+    ] {
         let refusal = Release {
             kubernetes,
-            ..Release::default()
+            ..Release::with(json!({"sidecar": sidecar}))
         }
         .refusal()?;
         assert!(
-            refusal.contains(kubernetes) && refusal.contains("matchConditions"),
+            refusal.contains(kubernetes) && refusal.contains(why),
             "{refusal}"
         );
     }
+    Release {
+        kubernetes: "v1.28.15",
+        ..Release::with(json!({"sidecar": "classic"}))
+    }
+    .render()?;
     // What managed clusters append to the version is no reason to refuse them.
     Release {
         kubernetes: "v1.29.0-gke.1381000",

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::Context as _;
 use keyside_config::load;
@@ -9,8 +10,10 @@ use keyside_config::source::{Source, Syntax};
 use keyside_harness::tools;
 use serde_json::Value;
 
+use crate::helm::Release;
+
 /// The pages that people read.
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 9] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -19,6 +22,7 @@ const PAGES: [&str; 8] = [
     "docs/annotations.md",
     "docs/configuration.md",
     "docs/differences.md",
+    "docs/profiles.md",
 ];
 
 pub(crate) fn page(name: &str) -> anyhow::Result<String> {
@@ -109,6 +113,46 @@ fn the_sample_configuration_is_one() -> anyhow::Result<()> {
         text: sample.context("no sample")?.to_owned(),
     };
     load::load(&[source], &|_| None, &load::Flags::default())?;
+    Ok(())
+}
+
+/// As values of the chart, and as what the injector reads.
+#[test]
+fn the_sample_profile_is_one() -> anyhow::Result<()> {
+    let text = page("docs/profiles.md")?;
+    let sample = text
+        .split("```yaml\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next());
+    let values: Value = serde_yaml::from_str(sample.context("no sample")?)?;
+    let objects = Release::with(values).objects()?;
+    let profile = objects.at("ConfigMap", "/data/default.yaml")?;
+
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("default.yaml");
+    std::fs::write(&path, profile.as_str().context("no profile")?)?;
+    let output = Command::new(env!("CARGO_BIN_EXE_keyside-injector"))
+        .args(["inject", "-f", "examples/pod.yaml", "--profiles"])
+        .arg(&path)
+        .current_dir(tools::root()?)
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let pod = String::from_utf8(output.stdout)?;
+    assert!(pod.contains("auth/prod"), "{pod}");
+
+    // Every field of the table is in it, or is the opposite of one that is.
+    let cells = text.lines().filter_map(|line| line.strip_prefix("| `"));
+    let fields = cells.filter_map(|cell| cell.split('`').next());
+    let fields = fields.filter(|field| !field.starts_with("keyside_") && *field != "overridable");
+    let sample: Value = serde_yaml::from_str(profile.as_str().unwrap_or_default())?;
+    let mut count = 0;
+    for field in fields {
+        let pointer = format!("/{}", field.replace('.', "/"));
+        assert!(sample.pointer(&pointer).is_some(), "{field}");
+        count += 1;
+    }
+    assert_eq!(count, 7);
     Ok(())
 }
 

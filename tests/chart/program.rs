@@ -115,7 +115,7 @@ fn command(objects: &Objects, api: &kube::ApiServer, files: &Path) -> anyhow::Re
     Ok(command)
 }
 
-/// Lays out the container's mounts, all of which come from the chart's `ConfigMap`, below `root`; answers their paths.
+/// Lays out the container's mounts, all of which come from the chart's `ConfigMap`s, below `root`; answers their paths.
 fn mount(objects: &Objects, container: &Value, root: &Path) -> anyhow::Result<Vec<String>> {
     let volumes = objects.at("Deployment", "/spec/template/spec/volumes")?;
     let mut paths = Vec::new();
@@ -126,14 +126,16 @@ fn mount(objects: &Objects, container: &Value, root: &Path) -> anyhow::Result<Ve
     {
         let mut all = volumes.as_array().into_iter().flatten();
         let volume = all.find(|volume| volume.get("name") == mount.get("name"));
-        let source = at(volume.context("no such volume")?, "/configMap/name").clone();
-        assert_eq!(source, objects.at("ConfigMap", "/metadata/name")?);
+        let source = at(volume.context("no such volume")?, "/configMap/name");
+        let mut all = objects.iter();
+        let map = all
+            .find(|one| at(one, "/kind") == "ConfigMap" && at(one, "/metadata/name") == source)
+            .with_context(|| format!("no ConfigMap {source}"))?;
 
         let path = at(mount, "/mountPath").as_str().context("a path")?;
         let folder = root.join(path.trim_start_matches('/'));
         std::fs::create_dir_all(&folder)?;
-        let data = objects.at("ConfigMap", "/data")?;
-        for (file, text) in data.as_object().context("data")? {
+        for (file, text) in at(map, "/data").as_object().context("data")? {
             std::fs::write(folder.join(file), text.as_str().context("text")?)?;
         }
         paths.push(path.to_owned());

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use keyside_harness::tools;
 use serde_json::{Value, json};
 
+use crate::annotations;
 use crate::helm::{Objects, Release};
 
 const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -41,6 +42,22 @@ pub(crate) fn everything() -> Value {
         },
         "allowAddressOverride": true,
         "allowImageOverride": true,
+        "sidecar": "classic",
+        "profiles": {
+            "default": {
+                "defaults": {"token-mode": "0600", "proxy-port": "9000", "log-format": "json", "proxy-socket": "false"},
+                "locked": ["audience"],
+                "allow": {
+                    "addresses": ["https://eu.example", "*"],
+                    "namespaces": ["team/*", "team/shop", "*"],
+                    "images": ["mirror:5000/agent:*", "mirror/agent@sha256:*"],
+                },
+                "strict": true,
+                "openshift": true,
+            },
+            "eu": {"overridable": ["role", "containers"]},
+            "plain": {},
+        },
         "replicas": 3,
         "logLevel": "debug",
         "logFormat": "text",
@@ -65,7 +82,7 @@ pub(crate) fn everything() -> Value {
 }
 
 /// Which value is seen where, once [`everything`] is set: value, place (see [`at`]), what is there.
-const EFFECTS: [(&str, &str, &str); 37] = [
+const EFFECTS: [(&str, &str, &str); 39] = [
     (
         "fullnameOverride",
         "Service /metadata/name",
@@ -115,6 +132,8 @@ const EFFECTS: [(&str, &str, &str); 37] = [
     ),
     ("vault.authMount", "env AUTH_MOUNT", r#""auth/prod""#),
     ("vault.audience", "env AUDIENCE", r#""vault""#),
+    ("sidecar", "env SIDECAR", r#""classic""#),
+    ("profiles", "env PROFILES", r#""/etc/keyside-profiles""#),
     ("replicas", "Deployment /spec/replicas", "3"),
     ("logLevel", "env LOG_LEVEL", r#""debug""#),
     ("logFormat", "env LOG_FORMAT", r#""text""#),
@@ -352,6 +371,38 @@ fn wrong_values_are_refused_by_their_path() -> anyhow::Result<()> {
         (json!({"logLevel": "loud"}), "/logLevel"),
         (json!({"image": {"digest": "latest"}}), "/image/digest"),
         (
+            json!({"profiles": {"Gold": {}}}),
+            "invalid propertyName 'Gold'",
+        ),
+        (
+            json!({"profiles": {"gold": {"default": {}}}}),
+            "/profiles/gold",
+        ),
+        (
+            json!({"profiles": {"gold": {"defaults": {"roll": "x"}}}}),
+            "invalid propertyName 'roll'",
+        ),
+        (
+            json!({"profiles": {"gold": {"defaults": {"token": true}}}}),
+            "/profiles/gold/defaults/token",
+        ),
+        (
+            json!({"profiles": {"gold": {"locked": ["inject"]}}}),
+            "/profiles/gold/locked/0",
+        ),
+        (
+            json!({"profiles": {"gold": {"locked": [], "overridable": []}}}),
+            "/profiles/gold",
+        ),
+        (
+            json!({"profiles": {"gold": {"allow": {"namespaces": ["team*"]}}}}),
+            "/profiles/gold/allow/namespaces/0",
+        ),
+        (
+            json!({"profiles": {"gold": {"allow": {"images": ["mirror/agent*"]}}}}),
+            "/profiles/gold/allow/images/0",
+        ),
+        (
             json!({"vault": {"address": "vault.example.com"}}),
             "/vault/address",
         ),
@@ -372,5 +423,18 @@ fn wrong_values_are_refused_by_their_path() -> anyhow::Result<()> {
         let refusal = Release::with(values.clone()).refusal()?;
         assert!(refusal.contains(path), "{values}: {refusal}");
     }
+    Ok(())
+}
+
+/// The schema knows every key that the injector reads, but for those by which a pod asks.
+#[test]
+fn a_profile_may_set_every_annotation() -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(tools::root()?.join("charts/keyside/values.schema.json"))?;
+    let schema: Value = serde_json::from_str(&text)?;
+    let keys = schema["definitions"]["annotation"]["enum"].as_array();
+    let keys = keys.context("no keys")?.iter().filter_map(Value::as_str);
+    let mut keys: BTreeSet<String> = keys.map(str::to_owned).collect();
+    keys.extend(["inject", "profile"].map(str::to_owned));
+    assert_eq!(keys, annotations::known()?);
     Ok(())
 }

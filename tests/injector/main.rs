@@ -9,5 +9,8 @@ mod caller;
 mod certificate;
 mod cluster;
 mod offline;
+mod pods;
+mod profiles;
 mod recorded;
+mod shapes;
 mod webhook;

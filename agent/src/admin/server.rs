@@ -3,7 +3,7 @@
 //! Invariant: an accept error pauses the loop and never ends it; a connection's panic or hang is its own.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,13 +85,21 @@ pub(crate) async fn bind(admin: &Admin, handler: &Arc<Handler>) -> Result<Vec<Se
 
 async fn bind_tcp(address: &HostPort) -> io::Result<(TcpListener, SocketAddr)> {
     let found = resolver::look_up(&address.host).await?;
-    let found: Vec<_> = found
+    let found: Vec<_> = or_every_ipv4_address(found)
         .into_iter()
         .map(|ip| SocketAddr::new(ip, address.port))
         .collect();
     let listener = TcpListener::bind(found.as_slice()).await?;
     let bound = listener.local_addr()?;
     Ok((listener, bound))
+}
+
+/// A node without IPv6 has no `::`. There every address is every address of IPv4; elsewhere the first one has these too.
+fn or_every_ipv4_address(mut found: Vec<IpAddr>) -> Vec<IpAddr> {
+    if found.contains(&IpAddr::V6(Ipv6Addr::UNSPECIFIED)) {
+        found.push(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    }
+    found
 }
 
 impl Server {
@@ -159,5 +167,26 @@ impl Service for Connected {
     fn answer(&self, request: Request<Body>) -> Answering {
         let (surface, handler) = (self.surface, Arc::clone(&self.handler));
         Box::pin(async move { handler.answer(surface, request).await })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_address_is_one_on_each_kind_of_node() -> anyhow::Result<()> {
+        let all = or_every_ipv4_address(vec!["::".parse()?]);
+        assert_eq!(all, ["::".parse::<IpAddr>()?, "0.0.0.0".parse()?]);
+        assert_eq!(or_every_ipv4_address(vec!["::1".parse()?]).len(), 1);
+
+        let host = "::".to_owned();
+        let (listener, bound) = bind_tcp(&HostPort { host, port: 0 }).await?;
+        let caller = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, bound.port())).await?;
+        assert_eq!(
+            listener.accept().await?.1.port(),
+            caller.local_addr()?.port()
+        );
+        Ok(())
     }
 }

@@ -13,6 +13,11 @@
 {{- printf "%s-injector" (include "keyside.fullname" .) -}}
 {{- end -}}
 
+{{/* The ConfigMap of the profiles. */}}
+{{- define "keyside.profiles" -}}
+{{- printf "%s-profiles" (include "keyside.injector" .) -}}
+{{- end -}}
+
 {{/* The Secret in which the injector keeps its certificate. The chart only names it. */}}
 {{- define "keyside.certificateSecret" -}}
 {{- printf "%s-certificate" (include "keyside.injector" .) -}}

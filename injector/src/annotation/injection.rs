@@ -3,39 +3,57 @@
 use std::path::PathBuf;
 
 use keyside_config::model::AttachToken;
-use keyside_config::model::auto_auth::Login;
-use keyside_config::model::vault::Vault;
+use keyside_config::model::vault::{Address, Vault};
 
+use super::login::{self, Found};
 use super::reader::Reader;
-use super::{key, printable, value};
+use super::value::{self, Authority};
 use crate::admission::Defaults;
+use crate::inject::files::Files;
 use crate::inject::quantity::Quantity;
 use crate::inject::{
-    Agent, Injection, Port, Proxy, ServiceAccountToken, TokenFile, names, resources,
+    Agent, Injection, Port, Proxy, ServiceAccountToken, Sidecar, TokenFile, names, resources,
 };
+use crate::profile::Rule;
 
 /// Everything that a pod asks for. Where something is wrong, a default stands in, and the reader has the mistake.
 pub(super) fn read(reader: &mut Reader, defaults: &Defaults) -> Injection {
-    reader.take("profile", |value| value::only(value, "default"));
-    reader.take("sidecar", |value| value::only(value, "native"));
-    let (login, mount_path) = login(reader, defaults);
-    let token = token(reader);
-    let proxy = proxy(reader);
-    if token.is_none() && proxy.is_none() {
-        reader.refuse("proxy", "with keyside.dev/token false as well, nothing is left to inject: one of them must be true");
-    }
-    Injection {
-        vault: vault(reader, defaults),
+    let sidecar = reader
+        .take("sidecar", value::sidecar)
+        .unwrap_or(defaults.sidecar);
+    let mut files = Files::default();
+    let Found {
         login,
         mount_path,
-        service_account: ServiceAccountToken {
-            audience: reader
-                .take("audience", value::text)
-                .or_else(|| defaults.audience.clone()),
-            expiration_seconds: reader
-                .take("token-expiration", value::token_expiration)
-                .unwrap_or(3600),
-        },
+        uses_service_account,
+    } = login::login(reader, defaults, &mut files);
+    let token = token(reader);
+    let proxy = match sidecar {
+        Sidecar::Native | Sidecar::Classic => proxy(reader),
+        Sidecar::InitOnly => {
+            init_only(reader, token.as_ref());
+            None
+        }
+    };
+    if token.is_none() && proxy.is_none() && sidecar != Sidecar::InitOnly {
+        reader.refuse("proxy", "with keyside.dev/token false as well, nothing is left to inject: one of them must be true");
+    }
+    let service_account = ServiceAccountToken {
+        audience: reader
+            .take("audience", value::text)
+            .or_else(|| defaults.audience.clone()),
+        expiration_seconds: reader
+            .take("token-expiration", value::token_expiration)
+            .unwrap_or(3600),
+    };
+    Injection {
+        sidecar,
+        vault: vault(reader, defaults, &mut files),
+        login,
+        mount_path,
+        service_account: uses_service_account.then_some(service_account),
+        files,
+        metrics_port: metrics_port(reader, proxy.as_ref()),
         containers: reader.take("containers", value::containers),
         token,
         proxy,
@@ -49,105 +67,174 @@ pub(super) fn read(reader: &mut Reader, defaults: &Defaults) -> Injection {
     }
 }
 
-fn login(reader: &mut Reader, defaults: &Defaults) -> (Login, String) {
-    let method = reader
-        .take("auth-method", |value| match value {
-            "kubernetes" => Ok(Method::Kubernetes),
-            "jwt" => Ok(Method::Jwt),
-            _ => Err("kubernetes or jwt"),
-        })
-        .unwrap_or(Method::Kubernetes);
-    let role = role(reader);
-    let mount = reader.take("auth-mount", value::auth_mount);
-    let file = PathBuf::from(names::SERVICE_ACCOUNT_TOKEN);
-    match method {
-        Method::Kubernetes => (
-            Login::Kubernetes {
-                role,
-                token_path: file,
-            },
-            mount.unwrap_or_else(|| defaults.auth_mount.clone()),
-        ),
-        Method::Jwt => (
-            Login::Jwt {
-                role,
-                path: file,
-                // The kubelet's file: it cannot be removed, and holds a newer token later.
-                remove_after_reading: false,
-                remove_follows_symlinks: false,
-            },
-            mount.unwrap_or_else(|| "auth/jwt".to_owned()),
-        ),
+fn vault(reader: &mut Reader, defaults: &Defaults, files: &mut Files) -> Vault {
+    let mut vault = Vault {
+        address: address(reader, defaults).unwrap_or_default(),
+        namespace: namespace(reader, defaults),
+        tls_server_name: tls_server_name(reader, defaults),
+        ..Vault::default()
+    };
+    match authority(reader, defaults) {
+        Some(Authority::Text(text)) => vault.ca_pem = Some(text),
+        Some(Authority::File(reference)) => {
+            vault.ca_cert = Some(files.mount("vault-ca", reference));
+        }
+        None => {}
     }
+    vault
 }
 
-fn role(reader: &mut Reader) -> String {
-    if reader.found("role").is_none() {
-        let misspelt = misspelt(reader, "role");
-        reader.refuse(
-            "role",
-            format!("it names the role of the auth mount to log in with{misspelt}"),
-        );
-    }
-    reader.take("role", value::text).unwrap_or_default()
+/// Whom to trust, and by which name, belongs to the address: who may choose the one may choose the others.
+fn chooses_vault(reader: &Reader, defaults: &Defaults) -> bool {
+    let rules = reader.profile().allow.addresses.as_ref();
+    rules.map_or(defaults.allow_address_override, |rules| !rules.is_empty())
 }
 
-/// Names the unknown key of this pod that looks like `name`.
-fn misspelt(reader: &Reader, name: &'static str) -> String {
-    let mut unknown = reader.unknown_keys();
-    let found = unknown.find(|unknown| key::nearest(unknown) == Some(name));
-    found.map_or_else(String::new, |found| {
-        format!("; {}{} is there and unknown", key::PREFIX, printable(found))
-    })
+fn authority(reader: &mut Reader, defaults: &Defaults) -> Option<Authority> {
+    let given = reader
+        .given("ca")
+        .and_then(|text| value::authority(text).ok())
+        .or_else(|| defaults.vault_ca.clone().map(Authority::Text));
+    let asked = reader.take("ca", value::authority);
+    let asked = asked.or_else(|| given.clone());
+    let permitted = Permitted {
+        rules: None,
+        shown: |_authority| "what the installation trusts".to_owned(),
+        anything: chooses_vault(reader, defaults),
+        flag: "--allow-address-override",
+    };
+    permitted.hold(reader, "ca", asked.as_ref(), given.as_ref());
+    asked
 }
 
-fn vault(reader: &mut Reader, defaults: &Defaults) -> Vault {
-    let own = defaults.vault_address.as_deref().map(value::address);
-    if own.is_none() && reader.found("address").is_none() {
+fn tls_server_name(reader: &mut Reader, defaults: &Defaults) -> Option<String> {
+    let given = reader
+        .given("tls-server-name")
+        .map(str::to_owned)
+        .or_else(|| defaults.vault_tls_server_name.clone());
+    let asked = reader.take("tls-server-name", value::tls_server_name);
+    let asked = asked.or_else(|| given.clone());
+    let permitted = Permitted {
+        rules: None,
+        shown: String::clone,
+        anything: chooses_vault(reader, defaults),
+        flag: "--allow-address-override",
+    };
+    permitted.hold(reader, "tls-server-name", asked.as_ref(), given.as_ref());
+    asked
+}
+
+fn address(reader: &mut Reader, defaults: &Defaults) -> Option<Address> {
+    let flag = reader
+        .given("address")
+        .or(defaults.vault_address.as_deref())
+        .map(value::address);
+    if matches!(flag, Some(Err(_))) && reader.given("address").is_none() {
         reader.refuse(
             "address",
-            "this installation has no address of Vault of its own (--vault-address)",
+            "the installation's own --vault-address is no address",
         );
     }
-    let default = match own {
-        Some(Ok(address)) => Some(address),
-        Some(Err(_)) => {
-            reader.refuse(
-                "address",
-                "the installation's own --vault-address is no address",
-            );
-            None
-        }
-        None => None,
+    let given = flag.and_then(Result::ok);
+    let asked = reader.take("address", value::address);
+    let rules = reader.profile().allow.addresses.as_deref();
+    if reader.found("address").is_none() && defaults.vault_address.is_none() {
+        let choice = rules.map(|rules| format!("; allowed: {}", listed(rules, value::shown)));
+        let choice = choice.unwrap_or_default();
+        reader.refuse(
+            "address",
+            format!(
+                "this installation has no address of Vault of its own (--vault-address){choice}"
+            ),
+        );
+    }
+    let asked = asked.or_else(|| given.clone());
+    let permitted = Permitted {
+        rules,
+        shown: value::shown,
+        anything: defaults.allow_address_override,
+        flag: "--allow-address-override",
     };
-    let address = reader.take("address", value::address);
-    let namespace = reader.take("namespace", value::namespace);
-    if !defaults.allow_address_override {
-        keep(reader, "address", address.as_ref(), default.as_ref());
-        keep(
-            reader,
-            "namespace",
-            namespace.as_ref(),
-            defaults.vault_namespace.as_ref(),
-        );
-    }
-    Vault {
-        address: address.or(default).unwrap_or_default(),
-        namespace: namespace.or_else(|| defaults.vault_namespace.clone()),
-        ca_pem: defaults.vault_ca.clone(),
-        tls_server_name: defaults.vault_tls_server_name.clone(),
-        ..Vault::default()
+    permitted.hold(reader, "address", asked.as_ref(), given.as_ref());
+    asked
+}
+
+fn namespace(reader: &mut Reader, defaults: &Defaults) -> Option<String> {
+    let given = reader
+        .given("namespace")
+        .and_then(|text| value::namespace(text).ok())
+        .or_else(|| defaults.vault_namespace.clone());
+    let asked = reader.take("namespace", value::namespace);
+    let asked = asked.or_else(|| given.clone());
+    let permitted = Permitted {
+        rules: reader.profile().allow.namespaces.as_deref(),
+        shown: String::clone,
+        anything: defaults.allow_address_override,
+        flag: "--allow-address-override",
+    };
+    permitted.hold(reader, "namespace", asked.as_ref(), given.as_ref());
+    asked
+}
+
+/// What pods may choose beside what they are given.
+struct Permitted<'a, T> {
+    /// The profile's; absent: the flag decides.
+    rules: Option<&'a [Rule<T>]>,
+    shown: fn(&T) -> String,
+    /// Whether the flag lets pods choose.
+    anything: bool,
+    flag: &'static str,
+}
+
+impl<T: PartialEq> Permitted<'_, T> {
+    /// Refuses what the pod asks for where that is neither given nor allowed. Where there are no rules and nothing is
+    /// given, the choice is the pod's.
+    fn hold(&self, reader: &mut Reader, name: &str, asked: Option<&T>, given: Option<&T>) {
+        let (Some(value), Some(text)) = (asked, reader.own(name)) else {
+            return;
+        };
+        if given == Some(value) {
+            return;
+        }
+        let shown = given.map(self.shown);
+        match self.rules {
+            Some(rules) if rules.iter().any(|rule| rule.permits(value, text)) => {}
+            Some(rules) => {
+                let all: Vec<_> = shown
+                    .into_iter()
+                    .chain(Some(listed(rules, self.shown)).filter(|list| !list.is_empty()))
+                    .collect();
+                let allowed = match all.as_slice() {
+                    [] => "allowed: nothing, leave it away".to_owned(),
+                    all => format!("allowed: {}", all.join(", ")),
+                };
+                let profile = &reader.profile().name;
+                reader.refuse(name, format!("{allowed} (profile \"{profile}\")"));
+            }
+            None if self.anything => {}
+            None => {
+                let flag = self.flag;
+                if let Some(shown) = shown {
+                    reader.refuse(
+                        name,
+                        format!("allowed: {shown}, for the installation does not let pods choose ({flag})"),
+                    );
+                }
+            }
+        }
     }
 }
 
-/// Refuses a value other than the installation's, where the installation has one.
-fn keep<T: PartialEq>(reader: &mut Reader, name: &str, asked: Option<&T>, own: Option<&T>) {
-    if asked.is_some() && own.is_some() && asked != own {
-        reader.refuse(
-            name,
-            "allowed: what the installation has, for it does not let pods choose (--allow-address-override)",
-        );
-    }
+fn listed<T>(rules: &[Rule<T>], shown: fn(&T) -> String) -> String {
+    let texts: Vec<String> = rules
+        .iter()
+        .map(|rule| match rule {
+            Rule::Any => "*".to_owned(),
+            Rule::Exactly(value) => shown(value),
+            Rule::Below(start) => format!("{start}*"),
+        })
+        .collect();
+    texts.join(", ")
 }
 
 fn token(reader: &mut Reader) -> Option<TokenFile> {
@@ -199,20 +286,41 @@ fn proxy(reader: &mut Reader) -> Option<Proxy> {
     wanted.then_some(proxy)
 }
 
-fn agent(reader: &mut Reader, defaults: &Defaults) -> Agent {
-    let image = reader.take("image", value::image);
-    if !defaults.allow_image_override
-        && image
-            .as_ref()
-            .is_some_and(|image| *image != defaults.agent_image)
-    {
-        reader.refuse(
-            "image",
-            "allowed: what the installation has, for it does not let pods choose (--allow-image-override)",
-        );
+/// Without a sidecar there is the token file, and nothing that could serve.
+fn init_only(reader: &mut Reader, token: Option<&TokenFile>) {
+    const WHY: &str = "keyside.dev/sidecar is init-only";
+    let wanted = reader.take("proxy", value::boolean);
+    if wanted == Some(true) && reader.own("proxy").is_some() {
+        let why = "with keyside.dev/sidecar init-only no proxy runs: false, or leave it away";
+        reader.refuse("proxy", format!("allowed: {why}"));
     }
+    if token.is_none() {
+        let why = "with keyside.dev/sidecar init-only there is nothing but the token file: true, or leave it away";
+        reader.refuse("token", format!("allowed: {why}"));
+    }
+    reader.no_effect(&PROXY, WHY);
+    reader.no_effect(&["metrics-port"], WHY);
+}
+
+fn metrics_port(reader: &mut Reader, proxy: Option<&Proxy>) -> Option<u16> {
+    let port = reader.take("metrics-port", value::metrics_port)?;
+    let taken = match proxy.map(|proxy| proxy.port) {
+        Some(Port::Default) => port == names::PROXY_PORT,
+        Some(Port::Asked(taken)) => port == taken,
+        Some(Port::None) | None => false,
+    };
+    if taken {
+        let why = "the proxy has this port: choose another, or another keyside.dev/proxy-port";
+        reader.refuse("metrics-port", why);
+    }
+    Some(port)
+}
+
+fn agent(reader: &mut Reader, defaults: &Defaults) -> Agent {
+    let image = image(reader, defaults);
     let agent = Agent {
-        image: image.unwrap_or_else(|| defaults.agent_image.clone()),
+        image,
+        user_of_cluster: reader.profile().openshift,
         user: reader.take("run-as-user", value::id),
         group: reader.take("run-as-group", value::id),
         cpu_request: reader.take("cpu-request", value::quantity),
@@ -222,6 +330,22 @@ fn agent(reader: &mut Reader, defaults: &Defaults) -> Agent {
     };
     resources(reader, &agent);
     agent
+}
+
+fn image(reader: &mut Reader, defaults: &Defaults) -> String {
+    let given = reader
+        .given("image")
+        .map_or_else(|| defaults.agent_image.clone(), str::to_owned);
+    let asked = reader.take("image", value::image);
+    let asked = asked.unwrap_or_else(|| given.clone());
+    let permitted = Permitted {
+        rules: reader.profile().allow.images.as_deref(),
+        shown: String::clone,
+        anything: defaults.allow_image_override,
+        flag: "--allow-image-override",
+    };
+    permitted.hold(reader, "image", Some(&asked), Some(&given));
+    asked
 }
 
 fn resources(reader: &mut Reader, agent: &Agent) {
@@ -246,9 +370,4 @@ fn resources(reader: &mut Reader, agent: &Agent) {
     if exceeds(agent.cpu_request.as_ref(), agent.cpu_limit.as_ref()) {
         reader.refuse("cpu-request", "allowed: at most keyside.dev/cpu-limit");
     }
-}
-
-enum Method {
-    Kubernetes,
-    Jwt,
 }

@@ -16,13 +16,38 @@ pub(crate) const CONFIG_HASH: &str = "keyside.dev/config-hash";
 const WRITTEN_BY_US: [&str; 3] = ["status", "version", "config-hash"];
 
 /// Without the prefix.
-pub(crate) const KNOWN: [&str; 29] = [
+pub(crate) const KNOWN: [&str; 55] = [
     "inject",
     "role",
     "address",
     "namespace",
+    "ca",
+    "tls-server-name",
     "auth-method",
     "auth-mount",
+    "auth-authenticate-from-environment",
+    "auth-ca-cert",
+    "auth-client-cert",
+    "auth-client-id",
+    "auth-client-key",
+    "auth-credentials",
+    "auth-header-value",
+    "auth-jwt-exp",
+    "auth-name",
+    "auth-object-id",
+    "auth-password-file-path",
+    "auth-path",
+    "auth-region",
+    "auth-resource",
+    "auth-role-id-file-path",
+    "auth-role-name",
+    "auth-scope",
+    "auth-secret-id-file-path",
+    "auth-secret-id-response-wrapping-path",
+    "auth-service-account",
+    "auth-token-file-path",
+    "auth-type",
+    "auth-username",
     "audience",
     "token-expiration",
     "containers",
@@ -35,6 +60,7 @@ pub(crate) const KNOWN: [&str; 29] = [
     "proxy-token",
     "proxy-require-header",
     "cache-kv",
+    "metrics-port",
     "log-level",
     "log-format",
     "run-as-user",
@@ -44,22 +70,13 @@ pub(crate) const KNOWN: [&str; 29] = [
     "cpu-limit",
     "memory-request",
     "memory-limit",
-    // Kept last: they are read, and accepted with the one value that this version has.
     "profile",
     "sidecar",
 ];
 
-const LATER: [&str; 6] = [
-    "ca",
-    "tls-server-name",
-    "revoke-on-exit",
-    "metrics-port",
-    "client-rate-limit",
-    "start-timeout",
-];
+const LATER: [&str; 3] = ["revoke-on-exit", "client-rate-limit", "start-timeout"];
 
-const LATER_FAMILIES: [&str; 8] = [
-    "auth-",
+const LATER_FAMILIES: [&str; 7] = [
     "env-",
     "file-",
     "format-",
@@ -78,9 +95,14 @@ pub(crate) enum Kind {
     WrittenByUs,
     /// Keyside has it, but not in this version. Ignoring it could leave a pod without what it relies on.
     Later,
+    /// A parameter that no way to log in has. To ignore it could leave a pod without its login.
+    UnknownParameter,
     /// Keyside has no such key.
     Unknown,
 }
+
+/// In front of what a way to log in takes.
+pub(crate) const PARAMETER: &str = "auth-";
 
 /// Tells what `key`, without its prefix, is.
 pub(crate) fn kind(key: &str) -> Kind {
@@ -90,6 +112,8 @@ pub(crate) fn kind(key: &str) -> Kind {
         Kind::WrittenByUs
     } else if LATER.contains(&key) || in_later_family(key) {
         Kind::Later
+    } else if key.starts_with(PARAMETER) {
+        Kind::UnknownParameter
     } else {
         Kind::Unknown
     }
@@ -108,13 +132,23 @@ fn in_later_family(key: &str) -> bool {
 
 /// The key that a misspelt one was meant to be: the one with the fewest edits, where these are few beside its length.
 pub(crate) fn nearest(key: &str) -> Option<&'static str> {
-    // Kubernetes bounds a key's name to 63 characters; offline input need not keep to that.
-    if key.len() > 63 || LATER.contains(&key) {
+    if LATER.contains(&key) {
         return None;
     }
-    KNOWN
-        .iter()
-        .chain(&LATER)
+    nearest_of(key, KNOWN.iter().chain(&LATER))
+}
+
+/// The same among other words.
+pub(crate) fn nearest_of<'a>(
+    key: &str,
+    candidates: impl IntoIterator<Item = &'a &'static str>,
+) -> Option<&'static str> {
+    // Kubernetes bounds a key's name to 63 characters; offline input need not keep to that.
+    if key.len() > 63 {
+        return None;
+    }
+    candidates
+        .into_iter()
         .map(|candidate| (edits(key, candidate), *candidate))
         .filter(|(edits, candidate)| *edits <= 1 + candidate.len() / 4)
         .min()
@@ -174,8 +208,14 @@ mod tests {
             ("", Kind::Unknown, None),
             ("secret-db", Kind::Later, None),
             ("secret-", Kind::Unknown, None),
-            ("auth-moutn", Kind::Later, Some("auth-mount")),
-            ("ca", Kind::Later, None),
+            ("auth-moutn", Kind::UnknownParameter, Some("auth-mount")),
+            (
+                "auth-role-id",
+                Kind::UnknownParameter,
+                Some("auth-role-name"),
+            ),
+            ("ca", Kind::Known, Some("ca")),
+            ("start-timeout", Kind::Later, None),
         ] {
             assert_eq!(nearest(key), meant, "{key}");
             assert_eq!(kind(key), expected, "{key}");

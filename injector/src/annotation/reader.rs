@@ -2,19 +2,22 @@
 
 use std::borrow::Cow;
 
-use super::{Annotations, Error, MOST, Mistake, key, printable, value};
+use super::{Annotations, Error, MOST, Mistake, Read, key, login, printable, value};
+use crate::profile::Profile;
 
 pub(super) struct Reader<'a> {
     annotations: &'a Annotations,
+    profile: &'a Profile,
     /// In the order in which they were found.
     mistakes: Vec<Mistake>,
     warnings: Vec<String>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(annotations: &'a Annotations) -> Self {
+    pub(super) fn new(annotations: &'a Annotations, profile: &'a Profile) -> Self {
         Self {
             annotations,
+            profile,
             mistakes: Vec::new(),
             warnings: Vec::new(),
         }
@@ -44,7 +47,31 @@ impl<'a> Reader<'a> {
             .take(MOST)
     }
 
+    pub(super) fn profile(&self) -> &'a Profile {
+        self.profile
+    }
+
+    /// What the pod says, or else its profile.
     pub(super) fn found(&self, name: &str) -> Option<&'a str> {
+        self.own(name).or_else(|| self.given(name))
+    }
+
+    /// What the pod itself says and may say.
+    pub(super) fn own(&self, name: &str) -> Option<&'a str> {
+        self.written(name).filter(|_| !self.profile.locks(name))
+    }
+
+    /// What the profile says.
+    pub(super) fn given(&self, name: &str) -> Option<&'a str> {
+        self.profile.defaults.get(name).map(String::as_str)
+    }
+
+    /// Whether neither says anything. What the pod may not say is a mistake of its own.
+    pub(super) fn lacks(&self, name: &str) -> bool {
+        self.written(name).is_none() && self.given(name).is_none()
+    }
+
+    fn written(&self, name: &str) -> Option<&'a str> {
         let key = format!("{}{name}", key::PREFIX);
         self.annotations.get(&key).map(String::as_str)
     }
@@ -66,18 +93,23 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn refuse(&mut self, name: &str, allowed: impl Into<Cow<'static, str>>) {
+        let given = self.written(name).is_none() && self.given(name).is_some();
         self.mistakes.push(Mistake {
             key: format!("{}{name}", key::PREFIX),
-            read: self.found(name).map(str::to_owned),
+            read: self
+                .written(name)
+                .or_else(|| self.given(name))
+                .map_or(Read::Nothing, |read| Read::Text(read.to_owned())),
+            profile: given.then(|| self.profile.name.clone()),
             allowed: allowed.into(),
         });
     }
 
-    /// Warns of annotations that were read for nothing.
+    /// Warns of annotations that were read for nothing. What a profile gives is for other pods then.
     pub(super) fn no_effect(&mut self, names: &[&str], because: &str) {
         let key = key::PREFIX;
         for name in names {
-            if self.found(name).is_some() {
+            if self.own(name).is_some() {
                 self.warnings.push(format!(
                     "annotation {key}{name} has no effect, because {because}"
                 ));
@@ -91,7 +123,8 @@ impl<'a> Reader<'a> {
             if key::PEER_PREFIXES.iter().any(|peer| full.starts_with(peer)) {
                 self.mistakes.push(Mistake {
                     key: full.clone(),
-                    read: Some(read.clone()),
+                    read: Read::Text(read.clone()),
+                    profile: None,
                     allowed: Cow::Borrowed(
                         "a pod is annotated for one injector only: keep this key or keyside.dev/inject",
                     ),
@@ -104,12 +137,39 @@ impl<'a> Reader<'a> {
 
     fn sort_out(&mut self, full: &str, name: &str) {
         match key::kind(name) {
-            key::Kind::Known | key::Kind::WrittenByUs => {}
+            key::Kind::Known => self.refuse_locked(name),
+            key::Kind::WrittenByUs => {}
             key::Kind::Later => {
                 let hint = self.hint(name);
                 self.refuse(
                     name,
                     format!("not supported by this version of Keyside{hint}"),
+                );
+            }
+            key::Kind::UnknownParameter => {
+                let parameter = name.strip_prefix(key::PARAMETER).unwrap_or_default();
+                if let Some(why) = login::secret(parameter) {
+                    self.mistakes.push(Mistake {
+                        key: full.to_owned(),
+                        read: Read::Secret,
+                        profile: None,
+                        allowed: Cow::Borrowed(why),
+                    });
+                } else if let Some(why) = login::refusal(parameter) {
+                    self.refuse(name, why);
+                } else {
+                    let hint = self.hint(name);
+                    self.refuse(name, format!("no way to log in has such a parameter{hint}"));
+                }
+            }
+            key::Kind::Unknown if self.profile.strict => {
+                let hint = self.hint(name);
+                self.refuse(
+                    name,
+                    format!(
+                        "there is no such key, and profile \"{}\" is strict{hint}",
+                        self.profile.name
+                    ),
                 );
             }
             key::Kind::Unknown => {
@@ -118,6 +178,22 @@ impl<'a> Reader<'a> {
                     .push(format!("annotation {full} is unknown and ignored{hint}"));
             }
         }
+    }
+
+    /// What the profile does not let pods choose may be said as the profile says it.
+    fn refuse_locked(&mut self, name: &str) {
+        if !self.profile.locks(name) || self.written(name) == self.given(name) {
+            return;
+        }
+        let lock = format!(
+            "for profile \"{}\" does not let pods choose it",
+            self.profile.name
+        );
+        let allowed = match self.given(name) {
+            Some(given) => format!("allowed: \"{}\", {lock}", printable(given)),
+            None => format!("allowed: nothing, {lock}: leave it away"),
+        };
+        self.refuse(name, allowed);
     }
 
     /// Which key was meant. The search has a price, and a pod may have thousands of annotations.

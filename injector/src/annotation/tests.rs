@@ -1,3 +1,6 @@
+mod messages;
+mod profiles;
+
 use std::path::PathBuf;
 
 use keyside_config::model::AttachToken;
@@ -48,7 +51,14 @@ fn fills_in_what_is_not_said() {
     let (injection, warnings) = good(&[]);
     assert_eq!(warnings, Vec::<String>::new());
     assert_eq!(injection.mount_path, "auth/kubernetes");
-    assert_eq!(injection.service_account.expiration_seconds, 3600);
+    assert_eq!(
+        injection
+            .service_account
+            .as_ref()
+            .unwrap()
+            .expiration_seconds,
+        3600
+    );
     assert_eq!(injection.vault.namespace.as_deref(), Some("team"));
     let proxy = injection.proxy.unwrap();
     assert_eq!((proxy.port, proxy.socket), (Port::Default, true));
@@ -132,8 +142,7 @@ fn refuses_what_comes_later_instead_of_ignoring_it() {
         "secret-db",
         "template-db",
         "revoke-on-exit",
-        "ca",
-        "auth-header",
+        "start-timeout",
         "env-DB",
     ] {
         let message = read(&annotations(&[("role", "cart"), (key, "x")]), &defaults())
@@ -147,15 +156,8 @@ fn refuses_what_comes_later_instead_of_ignoring_it() {
         );
     }
     bad(
-        &[
-            ("role", "cart"),
-            ("profile", "gold"),
-            ("sidecar", "classic"),
-        ],
-        &[
-            "annotation keyside.dev/profile: read \"gold\"; allowed: default",
-            "annotation keyside.dev/sidecar: read \"classic\"; allowed: native",
-        ],
+        &[("role", "cart"), ("sidecar", "true")],
+        &["annotation keyside.dev/sidecar: read \"true\"; allowed: native, classic or init-only"],
     );
 }
 

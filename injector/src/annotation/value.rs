@@ -8,10 +8,14 @@ use std::time::Duration;
 
 use keyside_config::model::vault::Address;
 use keyside_config::model::{AttachToken, LogFormat, LogLevel, Mode, StaticSecrets};
+use rustls::RootCertStore;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, ServerName};
 
-use crate::inject::Port;
+use crate::inject::files::{Kind, Reference};
 use crate::inject::names;
 use crate::inject::quantity::Quantity;
+use crate::inject::{Port, Sidecar};
 
 /// What is allowed, to stand behind "allowed: ".
 pub(crate) type Allowed = &'static str;
@@ -45,6 +49,15 @@ pub(crate) fn namespace(value: &str) -> Result<String, Allowed> {
     path_segments(name).ok_or(allowed)
 }
 
+/// RFC 1123 label: the name of a profile, and each part of an object's name.
+pub(crate) fn is_label(value: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    (1..=63).contains(&value.len())
+        && value.bytes().all(|byte| plain(byte) || byte == b'-')
+        && !value.starts_with('-')
+        && !value.ends_with('-')
+}
+
 /// Where an auth method is mounted.
 pub(crate) fn auth_mount(value: &str) -> Result<String, Allowed> {
     let allowed = "auth/ and the path of the auth method, such as auth/kubernetes";
@@ -68,6 +81,133 @@ fn path_segments(path: &str) -> Option<String> {
 pub(crate) fn address(value: &str) -> Result<Address, Allowed> {
     let allowed = "http://HOST[:PORT][/PATH], https://HOST[:PORT][/PATH] or unix:///PATH, without user, query or fragment";
     parse_address(value).ok_or(allowed)
+}
+
+/// An address as messages show it.
+pub(crate) fn shown(address: &Address) -> String {
+    match address {
+        Address::Tcp { tls, at, prefix } => {
+            let scheme = if *tls { "https" } else { "http" };
+            format!("{scheme}://{at}{prefix}")
+        }
+        Address::Unix(path) => format!("unix://{}", path.display()),
+    }
+}
+
+/// A DNS name or an address, as TLS wants it.
+pub(crate) fn tls_server_name(value: &str) -> Result<String, Allowed> {
+    let name = ServerName::try_from(value);
+    name.map(|_name| value.to_owned())
+        .map_err(|_ignored| "the name in Vault's certificate: a DNS name or an IP address")
+}
+
+/// What the agent trusts at Vault's address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Authority {
+    /// Certificates in PEM.
+    Text(String),
+    File(Reference),
+}
+
+pub(crate) fn authority(value: &str) -> Result<Authority, Allowed> {
+    let allowed = "secret:NAME/KEY, configmap:NAME/KEY, or certificates as PEM text";
+    if value.contains("-----BEGIN") {
+        let text = authorities(value.to_owned()).map_err(|_wrong| allowed)?;
+        return Ok(Authority::Text(text));
+    }
+    file(value).map(Authority::File).map_err(|_wrong| allowed)
+}
+
+/// What fits beside the rest into one variable of a container: Linux takes 128 KiB, and JSON writes two characters
+/// for each end of a line.
+const MOST_AUTHORITIES: usize = 96 << 10;
+
+/// Certificates to trust, as PEM text: each one has to be readable, since the agent refuses the rest too.
+pub(crate) fn authorities(text: String) -> Result<String, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(text.as_bytes()) {
+        let certificate = certificate.map_err(|error| error.to_string())?;
+        let number = roots.len() + 1;
+        roots
+            .add(certificate)
+            .map_err(|_ignored| format!("certificate {number} in it cannot be read"))?;
+    }
+    if roots.is_empty() {
+        return Err("there is no certificate in it".to_owned());
+    }
+    if text.len() > MOST_AUTHORITIES {
+        return Err(format!(
+            "{} bytes of certificates; a pod can be given {MOST_AUTHORITIES}: keep the ones that Vault needs",
+            text.len()
+        ));
+    }
+    Ok(text)
+}
+
+/// A file of a Secret or a `ConfigMap` in the pod's namespace.
+pub(crate) fn file(value: &str) -> Result<Reference, Allowed> {
+    let allowed = "secret:NAME/KEY or configmap:NAME/KEY, of the pod's namespace";
+    let (kind, rest) = value.split_once(':').ok_or(allowed)?;
+    let kind = match kind {
+        "secret" => Kind::Secret,
+        "configmap" => Kind::ConfigMap,
+        _ => return Err(allowed),
+    };
+    let (name, key) = rest.split_once('/').ok_or(allowed)?;
+    let byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let is_key = (1..=253).contains(&key.len())
+        && key.bytes().all(byte)
+        && key != "."
+        && !key.starts_with("..");
+    let is_name = name.len() <= 253 && name.split('.').all(is_label);
+    (is_name && is_key)
+        .then(|| Reference {
+            kind,
+            name: name.to_owned(),
+            key: key.to_owned(),
+        })
+        .ok_or(allowed)
+}
+
+/// The same where the content is secret.
+pub(crate) fn secret(value: &str) -> Result<Reference, Allowed> {
+    file(value)
+        .ok()
+        .filter(|reference| reference.kind == Kind::Secret)
+        .ok_or("secret:NAME/KEY, of the pod's namespace")
+}
+
+/// The name of a cloud's region, which becomes part of a host's name.
+pub(crate) fn region(value: &str) -> Result<String, Allowed> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let sound = (1..=40).contains(&value.len())
+        && value.bytes().all(plain)
+        && !value.starts_with('-')
+        && !value.ends_with('-');
+    sound
+        .then(|| value.to_owned())
+        .ok_or("the name of a region, such as eu-central-1")
+}
+
+/// What can be sent in a header.
+pub(crate) fn header(value: &str) -> Result<String, Allowed> {
+    let allowed = "1 to 512 printable ASCII characters without space around them";
+    text(value)
+        .ok()
+        .filter(|value| value.bytes().all(|byte| (b' '..=b'~').contains(&byte)))
+        .ok_or(allowed)
+}
+
+/// How long a token of Google's lasts.
+pub(crate) fn minutes(value: &str) -> Result<u64, Allowed> {
+    number(value, 1, 60).ok_or("a number of minutes from 1 to 60")
+}
+
+/// Ports below 1024 need a capability that the agent does not have.
+pub(crate) fn metrics_port(value: &str) -> Result<u16, Allowed> {
+    number(value, 1024, u16::MAX.into())
+        .and_then(|port| u16::try_from(port).ok())
+        .ok_or("a port from 1024 to 65535, such as 9102")
 }
 
 /// What the agent takes, and of that what needs no second look: nothing encoded, and no path that climbs.
@@ -247,6 +387,15 @@ pub(crate) fn quantity(value: &str) -> Result<Quantity, Allowed> {
     Quantity::parse(value)
         .filter(|quantity| !quantity.is_zero())
         .ok_or("a quantity above zero, such as 10m or 64Mi")
+}
+
+pub(crate) fn sidecar(value: &str) -> Result<Sidecar, Allowed> {
+    match value {
+        "native" => Ok(Sidecar::Native),
+        "classic" => Ok(Sidecar::Classic),
+        "init-only" => Ok(Sidecar::InitOnly),
+        _ => Err("native, classic or init-only"),
+    }
 }
 
 /// The only value that this version has for a key.

@@ -30,7 +30,14 @@ pub(crate) fn build(
     let mut config = Config {
         vault: injection.vault.clone(),
         auto_auth: Some(auto_auth(injection, is_private)),
-        admin: Some(Admin::default()),
+        admin: Some(Admin {
+            // IPv6 and, where the node maps it, IPv4.
+            address: injection.metrics_port.map(|port| HostPort {
+                host: "::".to_owned(),
+                port,
+            }),
+            ..Admin::default()
+        }),
         // In the agent's own volume, which outlives its container and not the pod.
         resume: Some(Resume::default()),
         log_level: injection.log_level,

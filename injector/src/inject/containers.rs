@@ -47,6 +47,7 @@ pub(crate) fn choose(spec: &PodSpec, first: usize, injection: &Injection) -> Res
         .chain(
             spec.containers
                 .iter()
+                .filter(|container| !names::CONTAINERS.contains(&container.name.as_str()))
                 .map(|container| (Kind::Application, container.name.as_str())),
         )
         .collect();
@@ -80,7 +81,8 @@ fn refuse_unknown(
         return Ok(());
     };
     let known = beside.iter().map(|(_, name)| (*name).to_owned()).collect();
-    let is_before = name != names::CONTAINER && inits.iter().any(|init| init.name == name);
+    let is_before =
+        !names::CONTAINERS.contains(&name.as_str()) && inits.iter().any(|init| init.name == name);
     Err(if is_before {
         Error::BeforeAgent { name, known }
     } else {

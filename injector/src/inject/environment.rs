@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use serde_json::{Value, json};
 
-use super::array;
+use super::{array, names};
 
 /// Vault's and OpenBao's clients; the `AGENT` ones win over the others in both.
 const VARIABLES: [&str; 4] = [
@@ -30,9 +30,31 @@ pub(crate) fn address(config: &str) -> Option<String> {
         .or_else(|| of_type("unix").map(|path| format!("unix://{path}")))
 }
 
-/// Warns of a container that declares the proxy's TCP port: two cannot listen on one, and the agent comes first.
-pub(crate) fn port_warning(spec: &PodSpec, address: Option<&str>) -> Option<String> {
-    let (_, port) = address?.strip_prefix("http://")?.rsplit_once(':')?;
+/// Warns of containers that declare a TCP port of the agent's: two cannot listen on one, and the agent comes first.
+pub(crate) fn port_warnings(spec: &PodSpec, address: Option<&str>, config: &str) -> Vec<String> {
+    let proxy = address.and_then(|address| address.strip_prefix("http://"));
+    let config: Value = serde_json::from_str(config).unwrap_or_default();
+    let metrics = config.pointer("/admin/address").and_then(Value::as_str);
+    let warnings = [
+        (
+            proxy,
+            "the agent's proxy listens on localhost",
+            "keyside.dev/proxy-port",
+        ),
+        (
+            metrics,
+            "the agent tells its metrics",
+            "keyside.dev/metrics-port",
+        ),
+    ];
+    let warnings = warnings.into_iter();
+    warnings
+        .filter_map(|(address, what, annotation)| port_warning(spec, address?, what, annotation))
+        .collect()
+}
+
+fn port_warning(spec: &PodSpec, address: &str, what: &str, annotation: &str) -> Option<String> {
+    let (_, port) = address.rsplit_once(':')?;
     let port: i32 = port.parse().ok()?;
     let declares = |container: &&Container| {
         let mut ports = container.ports.iter().flatten();
@@ -40,10 +62,12 @@ pub(crate) fn port_warning(spec: &PodSpec, address: Option<&str>) -> Option<Stri
             one.container_port == port && one.protocol.as_ref().is_none_or(|name| name == "TCP")
         })
     };
-    let name = &spec.containers.iter().find(declares)?.name;
+    let others = spec.containers.iter();
+    let mut others = others.filter(|one| !names::CONTAINERS.contains(&one.name.as_str()));
+    let name = &others.find(declares)?.name;
     Some(format!(
-        "container \"{name}\" declares port {port}, where the agent's proxy listens on localhost: it may fail to \
-         start. Set keyside.dev/proxy-port to another port, or to none"
+        "container \"{name}\" declares port {port}, where {what}: it may fail to start. Set {annotation} to another \
+         port"
     ))
 }
 

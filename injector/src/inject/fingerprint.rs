@@ -1,8 +1,8 @@
 //! How the injector knows its own work when it sees a pod again.
 //!
 //! An API server calls a webhook once more when another one has changed the pod (`reinvocationPolicy: IfNeeded`). The
-//! agent's container is ours if its configuration, together with the annotations beside it, has the hash that the
-//! pod carries. So a status copied from elsewhere skips nothing, an annotation edited in an exported pod is not
+//! agent's containers are ours if their configurations, together with the annotations beside them, have the hash that
+//! the pod carries. So a status copied from elsewhere skips nothing, an annotation edited in an exported pod is not
 //! silently without effect, and another version of the injector still knows the container.
 
 use std::fmt::Write;
@@ -10,27 +10,82 @@ use std::fmt::Write;
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use sha2::{Digest, Sha256};
 
+use super::containers::{self, Kind};
 use super::{Error, names};
 use crate::annotation::{Annotations, key};
 
-/// The place and the configuration of the agent's container, if the pod has one that is ours.
+/// What a pod has of the agent, if that is ours.
+#[derive(Debug)]
+pub(crate) struct OwnAgent {
+    /// Of each of its containers, in the order in which they start.
+    pub configs: Vec<String>,
+    /// The first init container that starts after it.
+    pub first_after: usize,
+    pub is_native: bool,
+    pub is_classic: bool,
+}
+
+impl OwnAgent {
+    /// Whether the proxy runs while containers of this kind do.
+    pub(crate) fn serves(&self, kind: Kind) -> bool {
+        self.is_native || kind == Kind::Application
+    }
+
+    /// Warns where the pod waits for an end that an ordinary container never has.
+    pub(crate) fn never_ends(&self, spec: &PodSpec) -> Option<String> {
+        let policy = spec.restart_policy.as_deref().unwrap_or("Always");
+        (self.is_classic && policy != "Always").then(|| {
+            format!(
+                "the pod is to end (restartPolicy: {policy}), and a classic sidecar does not: set keyside.dev/sidecar \
+                 to init-only, or to native where the cluster has native sidecars"
+            )
+        })
+    }
+}
+
+/// What the pod has of the agent, if any of it is there.
 pub(crate) fn own_agent(
     spec: &PodSpec,
     annotations: &Annotations,
-) -> Result<Option<(usize, String)>, Error> {
-    let is_agent = |container: &Container| container.name == names::CONTAINER;
-    if spec.containers.iter().any(is_agent) {
-        return Err(Error::ContainerTaken);
-    }
-    let inits = spec.init_containers.as_deref().unwrap_or_default();
-    let Some((index, agent)) = inits.iter().enumerate().find(|(_, one)| is_agent(one)) else {
-        return Ok(None);
+) -> Result<Option<OwnAgent>, Error> {
+    let mut agent = OwnAgent {
+        configs: Vec::new(),
+        first_after: containers::position(spec),
+        is_native: false,
+        is_classic: false,
     };
-    let config = config(agent).ok_or(Error::ContainerTaken)?;
-    if annotations.get(key::CONFIG_HASH) != Some(&hash(config, annotations)) {
-        return Err(Error::ContainerTaken);
+    let mut taken = None;
+    for (index, container) in spec.init_containers.iter().flatten().enumerate() {
+        let Some(name) = ours(container) else {
+            continue;
+        };
+        taken = Some(name);
+        agent.first_after = index + 1;
+        agent.is_native |= name == names::CONTAINER;
+        agent.configs.extend(config(container).map(str::to_owned));
     }
-    Ok(Some((index, config.to_owned())))
+    for container in &spec.containers {
+        let Some(name) = ours(container) else {
+            continue;
+        };
+        taken = Some(name);
+        agent.is_classic |= name == names::CONTAINER;
+        agent.configs.extend(config(container).map(str::to_owned));
+    }
+    match taken {
+        None => Ok(None),
+        Some(_)
+            if annotations.get(key::CONFIG_HASH) == Some(&hash(&agent.configs, annotations)) =>
+        {
+            Ok(Some(agent))
+        }
+        Some(name) => Err(Error::ContainerTaken { name }),
+    }
+}
+
+fn ours(container: &Container) -> Option<&'static str> {
+    let mut names = names::CONTAINERS.into_iter();
+    names.find(|name| container.name == *name)
 }
 
 fn config(agent: &Container) -> Option<&str> {
@@ -41,15 +96,17 @@ fn config(agent: &Container) -> Option<&str> {
         .as_deref()
 }
 
-/// SHA-256 over the configuration and the annotations that gave it, each framed with its length; the first half, in
+/// SHA-256 over the configurations and the annotations that gave them, each framed with its length; the first half, in
 /// hexadecimal.
-pub(crate) fn hash(config: &str, annotations: &Annotations) -> String {
+pub(crate) fn hash(configs: &[String], annotations: &Annotations) -> String {
     let mut hash = Sha256::new();
     let mut add = |part: &str| {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     };
-    add(config);
+    for config in configs {
+        add(config);
+    }
     for (name, value) in annotations {
         if name.strip_prefix(key::PREFIX).is_some_and(key::is_asked) {
             add(name);

@@ -12,15 +12,21 @@ use super::{Agent, names};
 /// Nobody in particular: the customary uid of images without users.
 const DEFAULT: i64 = 65532;
 
-/// The agent's user and group.
-pub(crate) fn of_agent(pod: &Pod, chosen: &Chosen, agent: &Agent) -> (i64, i64) {
+/// The agent's user and group; absent: the cluster's to say.
+pub(crate) fn of_agent(pod: &Pod, chosen: &Chosen, agent: &Agent) -> (Option<i64>, Option<i64>) {
     let no_spec = PodSpec::default();
     let spec = pod.spec.as_ref().unwrap_or(&no_spec);
     let user = agent.user.map(i64::from);
     let group = agent.group.map(i64::from);
+    if agent.user_of_cluster {
+        return (user, group);
+    }
     (
-        user.unwrap_or_else(|| shared(spec, chosen, user_of).unwrap_or(DEFAULT)),
-        group.unwrap_or_else(|| shared(spec, chosen, group_of).unwrap_or(DEFAULT)),
+        user.or_else(|| shared(spec, chosen, user_of))
+            .or(Some(DEFAULT)),
+        group
+            .or_else(|| shared(spec, chosen, group_of))
+            .or(Some(DEFAULT)),
     )
 }
 
@@ -28,13 +34,32 @@ pub(crate) fn of_agent(pod: &Pod, chosen: &Chosen, agent: &Agent) -> (i64, i64) 
 pub(crate) fn is_readable_by_group(spec: &PodSpec, chosen: &Chosen, agent: &Agent) -> bool {
     let context = spec.security_context.as_ref();
     let fs_group = context.is_some_and(|context| context.fs_group.is_some());
-    fs_group || is_same_user(spec, chosen, agent)
+    fs_group || is_same_user(spec, chosen, agent) || is_same_group(spec, chosen, agent)
+}
+
+/// Where all of them, and so the agent, have one group that the pod names.
+fn is_same_group(spec: &PodSpec, chosen: &Chosen, agent: &Agent) -> bool {
+    let Some(application) = shared(spec, chosen, group_of) else {
+        return false;
+    };
+    if agent.user_of_cluster && agent.group.is_none() {
+        return false;
+    }
+    let context = spec.security_context.as_ref();
+    let same = |container: &Container| group_of(container, context) == Some(application);
+    agent
+        .group
+        .is_none_or(|group| i64::from(group) == application)
+        && select(spec, chosen, Kind::Init).all(same)
 }
 
 fn is_same_user(spec: &PodSpec, chosen: &Chosen, agent: &Agent) -> bool {
     let Some(application) = shared(spec, chosen, user_of) else {
         return false;
     };
+    if agent.user_of_cluster && agent.user.is_none() {
+        return false;
+    }
     let context = spec.security_context.as_ref();
     let same = |container: &Container| user_of(container, context) == Some(application);
     agent.user.is_none_or(|user| i64::from(user) == application)
@@ -64,7 +89,7 @@ fn select<'a>(
         Kind::Application => &spec.containers,
     };
     all.iter().filter(move |container| {
-        container.name != names::CONTAINER
+        !names::CONTAINERS.contains(&container.name.as_str())
             && chosen
                 .containers
                 .iter()

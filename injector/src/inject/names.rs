@@ -2,6 +2,10 @@
 
 /// The agent's container.
 pub(crate) const CONTAINER: &str = "keyside-agent";
+/// The agent's init container, where the agent is no native sidecar.
+pub(crate) const INIT_CONTAINER: &str = "keyside-agent-init";
+/// The agent's own containers.
+pub(crate) const CONTAINERS: [&str; 2] = [INIT_CONTAINER, CONTAINER];
 
 /// Where the agent's binary is in its image.
 pub(crate) const BINARY: &str = "/keyside-agent";
@@ -28,6 +32,14 @@ pub(crate) const TOKEN_VOLUME: &str = "keyside-token";
 pub(crate) const TOKEN_VOLUME_PATH: &str = "/var/run/secrets/keyside.dev/serviceaccount";
 /// The service-account token itself.
 pub(crate) const SERVICE_ACCOUNT_TOKEN: &str = "/var/run/secrets/keyside.dev/serviceaccount/token";
+
+/// The volume of the files that logging in takes.
+pub(crate) const FILES_VOLUME: &str = "keyside-files";
+/// Where the agent sees it.
+pub(crate) const FILES_PATH: &str = "/var/run/secrets/keyside.dev/files";
+
+/// The container's port for Prometheus.
+pub(crate) const METRICS_PORT_NAME: &str = "keyside-metrics";
 
 /// The variable that carries the agent's configuration.
 pub(crate) const CONFIG_VARIABLE: &str = "KEYSIDE_CONFIG";

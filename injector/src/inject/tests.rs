@@ -1,14 +1,21 @@
 mod again;
 mod place;
 mod properties;
+mod restricted;
+#[path = "../../../tests/injector/shapes.rs"]
+mod shapes;
+mod sidecar;
+mod table;
 
 use keyside_config::load;
 use keyside_config::model::Config;
 use keyside_config::source::{Source, Syntax};
 use serde_json::json;
+use std::time::Duration;
 
 use super::*;
 use crate::admission::{self, Defaults, Request, Verdict};
+use crate::profile::set::Set;
 
 fn defaults() -> Defaults {
     Defaults {
@@ -34,12 +41,27 @@ fn app() -> Value {
 }
 
 fn admit(pod: &Value) -> Verdict {
+    admit_with(pod, &defaults())
+}
+
+fn admit_with(pod: &Value, defaults: &Defaults) -> Verdict {
     let request = Request {
         pod,
         namespace: "shop",
         operation: "CREATE",
     };
-    admission::admit(&request, &defaults())
+    admission::admit(&request, defaults)
+}
+
+/// The installation of these tests with a profile `default`.
+fn with_profile(text: &str) -> Defaults {
+    let mut set = Set::default();
+    set.update([("default".to_owned(), text.to_owned())].into());
+    assert_eq!(set.wrong().collect::<Vec<_>>(), Vec::<&str>::new());
+    Defaults {
+        profiles: set.profiles(),
+        ..defaults()
+    }
 }
 
 #[track_caller]
@@ -72,16 +94,33 @@ fn agent(pod: &Value) -> &Value {
         .unwrap()
 }
 
+/// All containers of the agent's, in the order in which they start.
+fn agents(pod: &Value) -> Vec<&Value> {
+    let lists = ["initContainers", "containers"].into_iter();
+    let containers = lists.flat_map(|list| pod["spec"][list].as_array().into_iter().flatten());
+    let is_ours = |one: &&Value| one["name"].as_str().unwrap().starts_with("keyside-agent");
+    containers.filter(is_ours).collect()
+}
+
 fn config(pod: &Value) -> Value {
-    serde_json::from_str(agent(pod)["env"][0]["value"].as_str().unwrap()).unwrap()
+    serde_json::from_str(text_of(agent(pod))).unwrap()
+}
+
+/// The configuration of a container of the agent's.
+fn text_of(agent: &Value) -> &str {
+    agent["env"][0]["value"].as_str().unwrap()
+}
+
+fn loaded(pod: &Value) -> Config {
+    load_text(text_of(agent(pod)))
 }
 
 /// The configuration as the agent itself reads it.
-fn loaded(pod: &Value) -> Config {
+fn load_text(text: &str) -> Config {
     let source = Source {
         name: "KEYSIDE_CONFIG".to_owned(),
         syntax: Syntax::Json,
-        text: agent(pod)["env"][0]["value"].as_str().unwrap().to_owned(),
+        text: text.to_owned(),
     };
     load::load(&[source], &|_| None, &load::Flags::default()).unwrap()
 }
@@ -262,6 +301,14 @@ fn takes_the_applications_user_and_opens_files_no_wider_than_needed() {
     for (pod_context, own, user, group, token, socket) in [
         (json!({}), json!({}), 65532, 65532, "0644", "0666"),
         (
+            json!({"runAsGroup": 3000}),
+            json!({}),
+            65532,
+            3000,
+            "0640",
+            "0660",
+        ),
+        (
             json!({"runAsUser": 1000}),
             json!({}),
             1000,
@@ -324,6 +371,40 @@ fn takes_the_applications_user_and_opens_files_no_wider_than_needed() {
     }
 }
 
+/// There the cluster fills in user and group after the webhook, as it did for the application before it.
+#[test]
+fn names_no_user_where_the_cluster_chooses_it() {
+    let openshift = with_profile("openshift: true");
+    let context = |annotations: Value, of_pod: Value| {
+        let mut spec = app();
+        spec["securityContext"] = of_pod;
+        match admit_with(&pod(annotations, spec), &openshift) {
+            Verdict::Patched { pod, .. } => (
+                agent(&pod)["securityContext"].clone(),
+                config(&pod)["auto_auth"]["sink"][0]["config"]["mode"].clone(),
+            ),
+            other => panic!("{other:?}"),
+        }
+    };
+    for (of_pod, mode) in [
+        (json!({"runAsUser": 1_000_700_000}), "0644"),
+        (json!({"fsGroup": 1_000_700_000}), "0640"),
+    ] {
+        let (found, found_mode) = context(json!({}), of_pod);
+        assert_eq!(
+            (&found["runAsUser"], &found["runAsGroup"]),
+            (&json!(null), &json!(null))
+        );
+        assert_eq!(found["runAsNonRoot"], true);
+        assert_eq!(found_mode, mode);
+    }
+    let (found, _) = context(json!({"run-as-user": "1000700001"}), json!({}));
+    assert_eq!(
+        (&found["runAsUser"], &found["runAsGroup"]),
+        (&json!(1_000_700_001), &json!(null))
+    );
+}
+
 #[test]
 fn lets_everyone_read_where_the_containers_users_differ() {
     let spec = json!({
@@ -381,6 +462,89 @@ fn takes_part_in_what_the_pod_as_a_whole_was_given() {
 }
 
 #[test]
+fn trusts_what_the_pod_names() {
+    let chosen = json!({"ca": "configmap:vault-ca/ca.crt", "tls-server-name": "vault.internal"});
+    let (by_file, warnings) = injected(&pod(chosen.clone(), app()));
+    assert_eq!(warnings, Vec::<String>::new());
+    let vault = &config(&by_file)["vault"];
+    assert_eq!(
+        vault["ca_cert"],
+        "/var/run/secrets/keyside.dev/files/vault-ca"
+    );
+    assert_eq!(vault["tls_server_name"], "vault.internal");
+    let volume = &by_file["spec"]["volumes"][3];
+    assert_eq!(
+        volume,
+        &json!({ "name": "keyside-files", "projected": { "sources": [
+            { "configMap": { "name": "vault-ca", "items": [{ "key": "ca.crt", "path": "vault-ca" }] } }
+        ] } })
+    );
+    let authority = authority();
+    let (inline, _) = injected(&pod(json!({"ca": authority}), app()));
+    assert_eq!(config(&inline)["vault"]["ca_pem"], authority);
+    assert_eq!(config(&inline)["vault"].get("ca_cert"), None);
+
+    // Where the operator says whom to trust, that is so, unless pods choose the address as well.
+    let profile = format!("defaults: {{tls-server-name: vault.eu, ca: {authority:?}}}");
+    let said = |profile: &str| match admit_with(&pod(chosen.clone(), app()), &with_profile(profile))
+    {
+        Verdict::Denied { message, .. } => message,
+        Verdict::Patched { pod, .. } => config(&pod)["vault"].to_string(),
+        other @ Verdict::Untouched { .. } => panic!("{other:?}"),
+    };
+    assert_eq!(
+        said(&profile),
+        "annotation keyside.dev/tls-server-name: read \"vault.internal\"; allowed: vault.eu, for the installation does \
+         not let pods choose (--allow-address-override). \
+         annotation keyside.dev/ca: read \"configmap:vault-ca/ca.crt\"; allowed: what the installation trusts, for the \
+         installation does not let pods choose (--allow-address-override)"
+    );
+    let open = format!("{profile}\nallow: {{addresses: ['*']}}");
+    let vault = said(&open);
+    assert!(
+        vault.contains("files/vault-ca") && !vault.contains("ca_pem"),
+        "{vault}"
+    );
+}
+
+fn authority() -> String {
+    let now = std::time::SystemTime::UNIX_EPOCH + Duration::from_hours(24 * 365 * 50);
+    let made = crate::cert::issue::authority(now, Duration::from_hours(24)).unwrap();
+    made.cert
+}
+
+#[test]
+fn tells_metrics_where_asked() {
+    let (plain, _) = injected(&pod(json!({}), app()));
+    assert_eq!(agent(&plain).get("ports"), None);
+    assert_eq!(config(&plain)["admin"].get("address"), None);
+    let mut spec = app();
+    spec["containers"][0]["ports"] = json!([{"containerPort": 9102}]);
+    let (told, warnings) = injected(&pod(json!({"metrics-port": "9102"}), spec));
+    assert_eq!(
+        agent(&told)["ports"],
+        json!([{"name": "keyside-metrics", "containerPort": 9102}])
+    );
+    assert_eq!(config(&told)["admin"]["address"], "[::]:9102");
+    assert!(
+        warnings
+            .concat()
+            .contains("declares port 9102, where the agent tells its metrics"),
+        "{warnings:?}"
+    );
+    for annotations in [
+        json!({"metrics-port": "8200"}),
+        json!({"metrics-port": "9000", "proxy-port": "9000"}),
+    ] {
+        assert!(refused(&pod(annotations, app())).contains("the proxy has this port"));
+    }
+    injected(&pod(
+        json!({"metrics-port": "8200", "proxy": "false"}),
+        app(),
+    ));
+}
+
+#[test]
 fn warns_of_a_container_on_the_proxys_port() {
     let with = |port: Value| {
         let mut spec = app();
@@ -434,6 +598,10 @@ fn refuses_windows_and_names_that_are_taken() {
         (with("os", json!({"name": "windows"})), "Windows"),
         (
             with("nodeSelector", json!({"kubernetes.io/os": "windows"})),
+            "Windows",
+        ),
+        (
+            with("securityContext", json!({"windowsOptions": {}})),
             "Windows",
         ),
         (

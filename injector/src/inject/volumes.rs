@@ -1,13 +1,18 @@
-//! The three volumes, and the one mount of an application's container.
+//! The agent's volumes, and the one mount of an application's container.
 
 use std::path::Path;
 
 use k8s_openapi::api::core::v1::PodSpec;
 use serde_json::{Value, json};
 
-use super::{Error, ServiceAccountToken, array, find, names};
+use super::{Error, Injection, ServiceAccountToken, Sidecar, array, find, names};
 
-const OURS: [&str; 3] = [names::SHARED_VOLUME, names::RUN_VOLUME, names::TOKEN_VOLUME];
+const OURS: [&str; 4] = [
+    names::SHARED_VOLUME,
+    names::RUN_VOLUME,
+    names::TOKEN_VOLUME,
+    names::FILES_VOLUME,
+];
 
 /// Refuses a pod that uses one of our names for a volume of its own.
 pub(crate) fn refuse_taken(spec: &PodSpec) -> Result<(), Error> {
@@ -24,18 +29,28 @@ pub(crate) fn refuse_taken(spec: &PodSpec) -> Result<(), Error> {
 }
 
 /// Adds the volumes that are not there yet.
-pub(crate) fn complete(volumes: &mut Vec<Value>, token: &ServiceAccountToken) {
-    let ours = [
-        (names::SHARED_VOLUME, memory("16Mi")),
-        (names::RUN_VOLUME, memory("1Mi")),
-        (names::TOKEN_VOLUME, service_account(token)),
-    ];
+pub(crate) fn complete(volumes: &mut Vec<Value>, injection: &Injection) {
+    let mut ours = vec![(names::SHARED_VOLUME, memory("16Mi"))];
+    if has_run_volume(injection) {
+        ours.push((names::RUN_VOLUME, memory("1Mi")));
+    }
+    if let Some(token) = &injection.service_account {
+        ours.push((names::TOKEN_VOLUME, service_account(token)));
+    }
+    if !injection.files.is_empty() {
+        ours.push((names::FILES_VOLUME, injection.files.volume()));
+    }
     for (name, mut volume) in ours {
         if find(volumes, name).is_none() {
             *super::member(&mut volume, "name") = name.into();
             volumes.push(volume);
         }
     }
+}
+
+/// An agent that does not stay answers no probes and leaves nothing to anyone.
+fn has_run_volume(injection: &Injection) -> bool {
+    injection.sidecar != Sidecar::InitOnly
 }
 
 fn memory(size: &str) -> Value {
@@ -50,6 +65,24 @@ fn service_account(token: &ServiceAccountToken) -> Value {
         *super::member(&mut source, "audience") = audience.as_str().into();
     }
     json!({ "projected": { "sources": [{ "serviceAccountToken": source }] } })
+}
+
+/// What the agent's own container mounts.
+pub(crate) fn of_agent(injection: &Injection) -> Vec<Value> {
+    let mut mounts = vec![json!({ "name": names::SHARED_VOLUME, "mountPath": names::SHARED_PATH })];
+    if has_run_volume(injection) {
+        mounts.push(json!({ "name": names::RUN_VOLUME, "mountPath": names::RUN_PATH }));
+    }
+    let mut read_only = |name: &str, path: &str| {
+        mounts.push(json!({ "name": name, "mountPath": path, "readOnly": true }));
+    };
+    if injection.service_account.is_some() {
+        read_only(names::TOKEN_VOLUME, names::TOKEN_VOLUME_PATH);
+    }
+    if !injection.files.is_empty() {
+        read_only(names::FILES_VOLUME, names::FILES_PATH);
+    }
+    mounts
 }
 
 /// Mounts the shared volume, read-only. Tells whether it was missing.

@@ -5,7 +5,8 @@
 
 use serde_json::Value;
 
-use super::{yaml, yaml_read};
+use super::yaml;
+use crate::yaml_read;
 
 /// How a manifest is written; it leaves in the same way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

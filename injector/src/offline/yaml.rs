@@ -146,8 +146,8 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    use super::super::yaml_read;
     use super::*;
+    use crate::yaml_read;
 
     #[test]
     fn looks_like_a_manifest() {

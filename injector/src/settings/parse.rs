@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use keyside_lifecycle::error;
+
 use super::value;
 use super::{Certificate, Entry, Error, Own, PREFIX, Settings, TABLE, Verb};
 use crate::admission;
 use crate::annotation::value as asked;
+use crate::profile;
 
 pub(super) fn read(
     arguments: VecDeque<OsString>,
@@ -22,7 +25,7 @@ pub(super) fn read(
     }
     let result = match verb {
         Name::Version => Verb::Version,
-        Name::Inject => Verb::Inject(Box::new(words.defaults()), rest),
+        Name::Inject => Verb::Inject(Box::new(words.offline()), rest),
         Name::Serve => Verb::Serve(Box::new(words.settings())),
     };
     if words.mistakes.is_empty() {
@@ -144,8 +147,29 @@ impl Words {
             max_connections: self.parse("max-connections", value::at_least_one),
             recheck: self.parse("recheck", value::positive),
             certificate: self.certificate(),
+            profiles: self.optional("profiles").map(PathBuf::from),
             defaults: self.defaults(),
         }
+    }
+
+    /// As [`Self::defaults`], and with the profiles: nobody waits here until they are mended.
+    fn offline(&mut self) -> admission::Defaults {
+        let mut defaults = self.defaults();
+        let Some(path) = self.optional("profiles").map(PathBuf::from) else {
+            return defaults;
+        };
+        match profile::files::read(&path) {
+            Ok(texts) => {
+                let mut set = profile::set::Set::default();
+                set.update(texts);
+                self.mistakes.extend(set.wrong().map(str::to_owned));
+                defaults.profiles = set.profiles();
+            }
+            Err(wrong) => self
+                .mistakes
+                .push(format!("--profiles: {}", error::chain(&wrong))),
+        }
+        defaults
     }
 
     fn certificate(&mut self) -> Certificate {
@@ -193,11 +217,14 @@ impl Words {
         defaults.vault_namespace = self.asked("vault-namespace", asked::namespace);
         defaults.vault_ca = self.authorities("vault-ca-file");
         defaults.vault_tls_server_name =
-            self.asked("vault-tls-server-name", value::tls_server_name);
+            self.asked("vault-tls-server-name", asked::tls_server_name);
         if let Some(mount) = self.asked("auth-mount", asked::auth_mount) {
             defaults.auth_mount = mount;
         }
         defaults.audience = self.asked("audience", asked::text);
+        if let Some(sidecar) = self.asked("sidecar", asked::sidecar) {
+            defaults.sidecar = sidecar;
+        }
         defaults.own_namespace = self.optional("namespace");
         defaults.log_level = self.parse("agent-log-level", value::agent_level);
         defaults.log_format = self.parse("agent-log-format", value::agent_format);
@@ -210,7 +237,7 @@ impl Words {
     fn authorities(&mut self, flag: &'static str) -> Option<String> {
         let path = self.optional(flag)?;
         let text = std::fs::read_to_string(&path).map_err(|error| error.to_string());
-        text.and_then(value::authorities)
+        text.and_then(asked::authorities)
             .map_err(|wrong| self.mistakes.push(format!("--{flag}: {path}: {wrong}")))
             .ok()
     }

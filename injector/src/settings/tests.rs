@@ -139,7 +139,7 @@ fn certificates_to_trust_are_read_at_the_start() {
         (&broken, Some("certificate 1 in it cannot be read")),
         (&long, Some("a pod can be given 98304")),
     ] {
-        let found = value::authorities(text.to_owned()).err();
+        let found = crate::annotation::value::authorities(text.to_owned()).err();
         match (found, expected) {
             (None, None) => {}
             (Some(found), Some(expected)) => assert!(found.contains(expected), "{found}"),

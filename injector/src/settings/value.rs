@@ -4,9 +4,6 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use keyside_config::model::{LogFormat, LogLevel};
-use rustls::RootCertStore;
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, ServerName};
 use tracing::level_filters::LevelFilter;
 
 /// `host:port`, `:port` or `port`; without a host it is every address of the machine.
@@ -129,37 +126,4 @@ pub(super) fn agent_format(text: &str) -> Result<LogFormat, String> {
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
     text.parse()
         .map_err(|_ignored| "write true or false".to_owned())
-}
-
-/// A DNS name or an address, as TLS wants it.
-pub(super) fn tls_server_name(text: &str) -> Result<String, &'static str> {
-    let name = ServerName::try_from(text);
-    name.map(|_name| text.to_owned())
-        .map_err(|_ignored| "the name in Vault's certificate: a DNS name or an IP address")
-}
-
-/// What fits beside the rest into one variable of a container: Linux takes 128 KiB, and JSON writes two characters
-/// for each end of a line.
-const MOST_AUTHORITIES: usize = 96 << 10;
-
-/// Certificates to trust, as PEM text: each one has to be readable, since the agent refuses the rest too.
-pub(super) fn authorities(text: String) -> Result<String, String> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(text.as_bytes()) {
-        let certificate = certificate.map_err(|error| error.to_string())?;
-        let number = roots.len() + 1;
-        roots
-            .add(certificate)
-            .map_err(|_ignored| format!("certificate {number} in it cannot be read"))?;
-    }
-    if roots.is_empty() {
-        return Err("there is no certificate in it".to_owned());
-    }
-    if text.len() > MOST_AUTHORITIES {
-        return Err(format!(
-            "{} bytes of certificates; a pod can be given {MOST_AUTHORITIES}: keep the ones that Vault needs",
-            text.len()
-        ));
-    }
-    Ok(text)
 }

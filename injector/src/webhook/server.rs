@@ -21,9 +21,9 @@ use tokio_rustls::TlsAcceptor;
 use super::connections::{self, Heads, Socket, Stage, Watch};
 use super::metrics::Metrics;
 use super::review::{self, Answer, Decision};
-use crate::admission::Defaults;
 use crate::cert::kept;
 use crate::cert::resolver::Resolver;
+use crate::profile::task::Current;
 
 pub(crate) struct Server {
     socket: Socket,
@@ -33,7 +33,7 @@ pub(crate) struct Server {
 }
 
 struct Webhook {
-    defaults: Defaults,
+    defaults: Current,
     metrics: Metrics,
     /// Held while a large body is in memory.
     large: Semaphore,
@@ -58,7 +58,7 @@ impl Server {
         socket: Socket,
         linger: Duration,
         resolver: Resolver,
-        defaults: Defaults,
+        defaults: Current,
         metrics: Metrics,
     ) -> Result<Self, rustls::Error> {
         let mut tls = ServerConfig::builder_with_provider(Arc::new(kept::provider()))
@@ -133,7 +133,7 @@ impl Webhook {
         let start = Instant::now();
         let is_read = read.is_ok();
         let answer = match read {
-            Ok(body) => review::answer(&body, &self.defaults),
+            Ok(body) => review::answer(&body, &self.defaults.load()),
             Err(refusal) => refusal,
         };
         let elapsed = start.elapsed();

@@ -4,7 +4,7 @@ use keyside_config::model::auto_auth::{AutoAuth, Login, Method};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{admit, agent, app, config, loaded, pod};
+use super::{admit, agent, agents, app, load_text, loaded, pod, text_of};
 use crate::admission::Verdict;
 use crate::annotation::key;
 
@@ -40,7 +40,14 @@ proptest! {
     fn injecting_twice_is_injecting_once(
         inits in prop::collection::vec(container(), 0..4).prop_map(unique),
         containers in prop::collection::vec(container(), 1..4).prop_map(unique),
-        chosen in prop_oneof![Just(json!({})), Just(json!({"containers": "a"})), Just(json!({"proxy": "false"}))],
+        chosen in prop_oneof![
+            Just(json!({})),
+            Just(json!({"containers": "a"})),
+            Just(json!({"proxy": "false"})),
+            Just(json!({"sidecar": "classic"})),
+            Just(json!({"sidecar": "classic", "token": "false", "containers": "b"})),
+            Just(json!({"sidecar": "init-only", "ca": "secret:a/b"})),
+        ],
         host_network in any::<bool>(),
     ) {
         let spec = json!({"initContainers": inits, "containers": containers, "hostNetwork": host_network, "new": [1]});
@@ -81,14 +88,18 @@ proptest! {
 
     #[test]
     fn the_agent_takes_every_configuration_that_annotations_can_make(
-        annotations in prop::collection::btree_map(key(), value(), 0..6),
+        annotations in prop::collection::btree_map(key(), value(), 0..9),
         host_network in any::<bool>(),
     ) {
         let mut spec = app();
         spec["hostNetwork"] = json!(host_network);
         let annotations = Value::from_iter(annotations);
         if let Verdict::Patched { pod, .. } = admit(&pod(annotations, spec)) {
-            prop_assert_eq!(loaded(&pod).to_json(), config(&pod).to_string());
+            prop_assert!(!agents(&pod).is_empty());
+            for agent in agents(&pod) {
+                let config: Value = serde_json::from_str(text_of(agent)).unwrap();
+                prop_assert_eq!(load_text(text_of(agent)).to_json(), config.to_string());
+            }
         }
     }
 }
@@ -123,7 +134,22 @@ fn value() -> impl Strategy<Value = String> {
         "64Mi",
         "1Ti",
         "native",
+        "classic",
+        "init-only",
         "default",
+        "approle",
+        "aws",
+        "azure",
+        "cert",
+        "gcp",
+        "gce",
+        "iam",
+        "ldap",
+        "token_file",
+        "secret:a/b",
+        "configmap:a/b",
+        "eu-central-1",
+        "30",
     ];
     prop_oneof![
         6 => prop::sample::select(plausible.to_vec()).prop_map(str::to_owned),
