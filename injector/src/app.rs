@@ -1,21 +1,26 @@
 //! The wiring: reads and binds everything, then runs every task.
 
+use std::path::Path;
 use std::time::Duration;
 
 use keyside_lifecycle::readiness::Readiness;
 use keyside_lifecycle::shutdown::{self, Shutdown};
 use keyside_lifecycle::tasks::{self, End, Tasks};
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use prometheus::{IntGauge, Opts, Registry};
 
 use crate::cert::{self, given, own, resolver::Resolver};
-use crate::settings::{Certificate, Own, Settings};
-use crate::webhook::{self, connections, connections::Socket, health, server};
+use crate::settings::{Certificate, Settings};
+use crate::webhook::{self, callers, connections, connections::Socket, health, server};
+use crate::{events, settings};
 
 /// Everything bound and nothing started.
 pub(crate) struct App {
     health: health::Server,
     webhook: server::Server,
     certificate: Task,
+    callers: Option<callers::Task>,
+    events: Option<events::Task>,
     /// How long the tasks have to end once they were asked to.
     deadline: Duration,
 }
@@ -35,6 +40,8 @@ pub(crate) enum Error {
     Metrics { source: prometheus::Error },
     #[error(transparent)]
     Given(#[from] given::Error),
+    #[error(transparent)]
+    Callers(#[from] callers::Error),
     #[error("reading {path}")]
     Kubeconfig {
         path: String,
@@ -51,28 +58,38 @@ pub(crate) enum Error {
 }
 
 /// Probes and Prometheus open one or two connections each.
-const HEALTH_CONNECTIONS: usize = 32;
+pub(crate) const HEALTH_CONNECTIONS: usize = 32;
 
 impl App {
     pub(crate) async fn build(settings: Settings, leaving: &Shutdown) -> Result<Self, Error> {
-        let registry = prometheus::Registry::new();
+        let registry = registry()?;
         let metrics = |source| Error::Metrics { source };
         let readiness = Readiness::default();
         let resolver = Resolver::default();
+        let api = Api(settings.kubeconfig.as_deref());
         let certificate = certificate(
             settings.certificate,
             settings.recheck,
+            &api,
             &resolver,
             &readiness,
             cert::metrics::Metrics::new(&registry).map_err(metrics)?,
         )
         .await?;
+        let (callers, reread) = callers(settings.callers, settings.recheck).await?.unzip();
+        let (speaker, events) = if settings.denial_events {
+            let metrics = events::Metrics::new(&registry).map_err(metrics)?;
+            Some(events::queue(api.client().await?, metrics))
+        } else {
+            None
+        }
+        .unzip();
         let socket = Socket::bind("webhook", settings.listen, settings.max_connections).await?;
         let webhook = server::Server::new(
             socket,
             settings.drain,
-            resolver,
-            settings.defaults,
+            (resolver, callers),
+            (settings.defaults, speaker),
             webhook::metrics::Metrics::new(&registry).map_err(metrics)?,
         )
         .map_err(|source| Error::Tls { source })?;
@@ -81,6 +98,8 @@ impl App {
             health: health::Server::new(socket, readiness, registry, leaving.clone()),
             webhook,
             certificate,
+            callers: reread,
+            events,
             deadline: settings.drain + Duration::from_secs(15),
         })
     }
@@ -95,6 +114,12 @@ impl App {
         });
         tasks.spawn("health", self.health.run(health_ends.clone()));
         // Certificates are kept right for as long as the webhook answers.
+        if let Some(task) = self.callers {
+            tasks.spawn("callers", task.run(health_ends.clone()));
+        }
+        if let Some(task) = self.events {
+            tasks.spawn("events", task.run(health_ends.clone()));
+        }
         match self.certificate {
             Task::Own(task) => tasks.spawn("certificate", task.run(health_ends)),
             Task::Given(task) => tasks.spawn("certificate", task.run(health_ends)),
@@ -103,16 +128,31 @@ impl App {
     }
 }
 
+/// With what every program of ours says of itself.
+pub(crate) fn registry() -> Result<Registry, Error> {
+    let registry = Registry::new();
+    let opts = Opts::new("keyside_injector_build_info", "Always 1.")
+        .const_label("version", env!("CARGO_PKG_VERSION"));
+    let register = || {
+        let gauge = IntGauge::with_opts(opts)?;
+        gauge.set(1);
+        registry.register(Box::new(gauge))
+    };
+    register().map_err(|source| Error::Metrics { source })?;
+    Ok(registry)
+}
+
 async fn certificate(
     certificate: Certificate,
     recheck: Duration,
+    api: &Api<'_>,
     resolver: &Resolver,
     readiness: &Readiness,
     metrics: cert::metrics::Metrics,
 ) -> Result<Task, Error> {
     match certificate {
         Certificate::Own(own) => {
-            let client = client(&own).await?;
+            let client = api.client().await?;
             let task = own::Task::new(&client, &own, recheck, resolver.clone(), readiness, metrics);
             Ok(Task::Own(Box::new(task)))
         }
@@ -124,26 +164,42 @@ async fn certificate(
     }
 }
 
+async fn callers(
+    settings: Option<settings::Callers>,
+    recheck: Duration,
+) -> Result<Option<(callers::Callers, callers::Task)>, Error> {
+    match settings {
+        None => Ok(None),
+        Some(settings) => Ok(Some(callers::Callers::new(settings, recheck).await?)),
+    }
+}
+
 /// The API of the cluster that this pod runs in, or the one that a kubeconfig names.
-async fn client(own: &Own) -> Result<kube::Client, Error> {
-    let mut config = match &own.kubeconfig {
-        None => kube::Config::incluster().map_err(|source| Error::Cluster { source })?,
-        Some(path) => {
-            let error = |source| Error::Kubeconfig {
-                path: path.display().to_string(),
-                source: Box::new(source),
-            };
-            let file = Kubeconfig::read_from(path).map_err(error)?;
-            let options = KubeConfigOptions::default();
-            kube::Config::from_custom_kubeconfig(file, &options)
-                .await
-                .map_err(error)?
-        }
-    };
-    config.connect_timeout = Some(Duration::from_secs(5));
-    config.read_timeout = Some(Duration::from_secs(10));
-    config.write_timeout = Some(Duration::from_secs(10));
-    kube::Client::try_from(config).map_err(|source| Error::Client {
-        source: Box::new(source),
-    })
+pub(crate) struct Api<'a>(pub Option<&'a Path>);
+
+impl Api<'_> {
+    pub(crate) async fn client(&self) -> Result<kube::Client, Error> {
+        let mut config = match self.0 {
+            None => kube::Config::incluster().map_err(|source| Error::Cluster { source })?,
+            Some(path) => {
+                let error = |source| Error::Kubeconfig {
+                    path: path.display().to_string(),
+                    source: Box::new(source),
+                };
+                let file = Kubeconfig::read_from(path).map_err(error)?;
+                let options = KubeConfigOptions::default();
+                kube::Config::from_custom_kubeconfig(file, &options)
+                    .await
+                    .map_err(error)?
+            }
+        };
+        // Whoever asks has a limit on the answer as a whole; a watch may be silent for long.
+        config.connect_timeout = Some(Duration::from_secs(5));
+        config.write_timeout = Some(Duration::from_secs(10));
+        // Our loops know when to ask again, and what a failure means until then.
+        config.default_retry = false;
+        kube::Client::try_from(config).map_err(|source| Error::Client {
+            source: Box::new(source),
+        })
+    }
 }

@@ -6,6 +6,7 @@ mod admission;
 mod annotation;
 mod app;
 mod cert;
+mod events;
 mod inject;
 mod offline;
 mod settings;

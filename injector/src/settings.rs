@@ -39,7 +39,22 @@ pub(crate) struct Settings {
     /// How often the certificate and what the API publishes of it are looked at.
     pub recheck: Duration,
     pub certificate: Certificate,
+    /// Who may call; absent: everyone.
+    pub callers: Option<Callers>,
+    /// Whether denials become Events.
+    pub denial_events: bool,
+    /// Where the API is, outside a cluster.
+    pub kubeconfig: Option<PathBuf>,
     pub defaults: admission::Defaults,
+}
+
+/// Whose certificates are accepted from callers.
+#[derive(Debug)]
+pub(crate) struct Callers {
+    /// PEM; read again when it changes.
+    pub authorities: PathBuf,
+    /// Common or alternative names, one of which a caller bears; none: any.
+    pub names: Vec<String>,
 }
 
 /// Where the certificate of the webhook comes from.
@@ -60,7 +75,6 @@ pub(crate) struct Own {
     pub leaf_lifetime: Duration,
     /// How long a CA is seen in the API before a leaf that it signed replaces a good one.
     pub settle: Duration,
-    pub kubeconfig: Option<PathBuf>,
 }
 
 /// Reads the arguments (without the program's name) and the environment.
@@ -127,6 +141,9 @@ const TABLE: &[Entry] = &[
     serve("recheck", "60s"),
     serve("drain", "10s"),
     serve("max-connections", "256"),
+    serve("client-ca", ""),
+    serve("client-names", ""),
+    serve("denial-events", "false"),
     serve("kubeconfig", ""),
     serve("log-level", "info"),
     serve("log-format", "text"),
@@ -161,7 +178,10 @@ Each flag has a twin in the environment: --log-level is KEYSIDE_INJECTOR_LOG_LEV
   --recheck DURATION        how often certificate and caBundle are looked at (60s)
   --tls-cert-file FILE      given: the chain, PEM; read again when it changes
   --tls-key-file FILE       given: its key, PEM
-  --kubeconfig FILE         self: outside a cluster
+  --client-ca FILE, --client-names NAME,…                accept API servers with a certificate
+                            by these authorities only, PEM, and with one of these names only
+  --denial-events true      a Kubernetes Event for each denied pod, rate limited (false)
+  --kubeconfig FILE         where the Kubernetes API is, outside a cluster
   --drain DURATION          accept this long after SIGTERM, unready (10s)
   --max-connections N       (256)
   --log-level LEVEL         trace, debug, info, warn or error (info)

@@ -10,7 +10,7 @@ use keyside_harness::tools;
 use serde_json::Value;
 
 /// The pages that people read.
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 9] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -19,6 +19,7 @@ const PAGES: [&str; 8] = [
     "docs/annotations.md",
     "docs/configuration.md",
     "docs/differences.md",
+    "docs/injector.md",
 ];
 
 pub(crate) fn page(name: &str) -> anyhow::Result<String> {

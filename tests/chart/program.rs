@@ -115,7 +115,8 @@ fn command(objects: &Objects, api: &kube::ApiServer, files: &Path) -> anyhow::Re
     Ok(command)
 }
 
-/// Lays out the container's mounts, all of which come from the chart's `ConfigMap`, below `root`; answers their paths.
+/// Lays out the container's mounts below `root`; answers their paths. They come from the chart's `ConfigMap`, or from one
+/// that the operator made.
 fn mount(objects: &Objects, container: &Value, root: &Path) -> anyhow::Result<Vec<String>> {
     let volumes = objects.at("Deployment", "/spec/template/spec/volumes")?;
     let mut paths = Vec::new();
@@ -127,12 +128,15 @@ fn mount(objects: &Objects, container: &Value, root: &Path) -> anyhow::Result<Ve
         let mut all = volumes.as_array().into_iter().flatten();
         let volume = all.find(|volume| volume.get("name") == mount.get("name"));
         let source = at(volume.context("no such volume")?, "/configMap/name").clone();
-        assert_eq!(source, objects.at("ConfigMap", "/metadata/name")?);
-
         let path = at(mount, "/mountPath").as_str().context("a path")?;
         let folder = root.join(path.trim_start_matches('/'));
         std::fs::create_dir_all(&folder)?;
-        let data = objects.at("ConfigMap", "/data")?;
+        let data = if source == "callers" {
+            json!({ "api.pem": values::CA })
+        } else {
+            assert_eq!(source, objects.at("ConfigMap", "/metadata/name")?);
+            objects.at("ConfigMap", "/data")?
+        };
         for (file, text) in data.as_object().context("data")? {
             std::fs::write(folder.join(file), text.as_str().context("text")?)?;
         }

@@ -11,7 +11,7 @@ use crate::helm::{Objects, Release};
 const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 /// A real one, for a century: the injector reads it at its start.
-const CA: &str = "\
+pub(crate) const CA: &str = "\
 -----BEGIN CERTIFICATE-----\n\
 MIIBhTCCASugAwIBAgIUPDTg26zePFp/2eWfOVrUhkjQzmkwCgYIKoZIzj0EAwIw\n\
 FzEVMBMGA1UEAwwMQ0Egb2YgYSB0ZXN0MCAXDTI2MTEyMzE3MDIzMFoYDzIxMjYx\n\
@@ -50,6 +50,9 @@ pub(crate) fn everything() -> Value {
             "excludedNamespaces": ["legacy"],
             "namespaceLabels": {"keyside": "on"},
         },
+        "denialEvents": true,
+        "callers": {"configMap": "callers", "key": "api.pem", "names": ["api", "other"]},
+        "drainSeconds": 25,
         "podDisruptionBudget": {"enabled": true, "maxUnavailable": 2},
         "serviceAccount": {"annotations": {"a": "account"}},
         "service": {"annotations": {"a": "service"}},
@@ -65,7 +68,7 @@ pub(crate) fn everything() -> Value {
 }
 
 /// Which value is seen where, once [`everything`] is set: value, place (see [`at`]), what is there.
-const EFFECTS: [(&str, &str, &str); 37] = [
+const EFFECTS: [(&str, &str, &str); 45] = [
     (
         "fullnameOverride",
         "Service /metadata/name",
@@ -134,6 +137,26 @@ const EFFECTS: [(&str, &str, &str); 37] = [
         "webhook /namespaceSelector/matchLabels/keyside",
         r#""on""#,
     ),
+    ("denialEvents", "env DENIAL_EVENTS", r#""true""#),
+    ("denialEvents", "webhook /sideEffects", r#""NoneOnDryRun""#),
+    (
+        "denialEvents",
+        "ClusterRole /rules/1",
+        r#"{"apiGroups": [""], "resources": ["events"], "verbs": ["create"]}"#,
+    ),
+    (
+        "callers.configMap",
+        "pod /volumes/1/configMap/name",
+        r#""callers""#,
+    ),
+    (
+        "callers.key",
+        "env CLIENT_CA",
+        r#""/etc/keyside-callers/api.pem""#,
+    ),
+    ("callers.names", "env CLIENT_NAMES", r#""api,other""#),
+    ("drainSeconds", "env DRAIN", r#""25s""#),
+    ("drainSeconds", "pod /terminationGracePeriodSeconds", "45"),
     (
         "podDisruptionBudget.maxUnavailable",
         "PodDisruptionBudget /spec/maxUnavailable",
@@ -363,6 +386,9 @@ fn wrong_values_are_refused_by_their_path() -> anyhow::Result<()> {
             json!({"resources": {"limits": {"memory": "much"}}}),
             "/resources/limits/memory",
         ),
+        (json!({"callers": {"key": "a/b"}}), "/callers/key"),
+        (json!({"callers": {"names": ["a,b"]}}), "/callers/names/0"),
+        (json!({"drainSeconds": -1}), "/drainSeconds"),
         (json!({"podAnnotations": {"a": true}}), "/podAnnotations/a"),
         (
             json!({"topologySpread": {"whenUnsatisfiable": "Never"}}),

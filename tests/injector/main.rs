@@ -6,8 +6,11 @@
 )]
 
 mod caller;
+mod callers;
 mod certificate;
 mod cluster;
+mod events;
+mod metrics;
 mod offline;
 mod recorded;
 mod webhook;

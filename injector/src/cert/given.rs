@@ -109,7 +109,7 @@ impl Task {
         })?;
         self.resolver.serve(Arc::new(certificate));
         self.metrics.rotations.inc();
-        self.metrics.expires(until);
+        self.metrics.leaf_expires(until);
         tracing::info!(event = "certificate_served", path = %self.cert.display());
         self.served = Some(Served { files, until });
         Ok(())

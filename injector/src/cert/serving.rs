@@ -67,13 +67,16 @@ impl Serving {
     ) -> Result<(), rustls::Error> {
         let certificate = kept.leaf();
         verify(&self.names, published, &certificate, now)?;
+        if let Some(newest) = kept.facts().authorities.first() {
+            self.metrics.authority_expires(newest.until);
+        }
         let current = self.leaf.as_ref();
         if current.is_some_and(|leaf| leaf.certificate.cert == certificate.cert) {
             return Ok(());
         }
         let until = kept.facts().leaf.until;
         self.resolver.serve(Arc::clone(&certificate));
-        self.metrics.expires(until);
+        self.metrics.leaf_expires(until);
         self.leaf = Some(Leaf {
             certificate,
             until,

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::value;
-use super::{Certificate, Entry, Error, Own, PREFIX, Settings, TABLE, Verb};
+use super::{Callers, Certificate, Entry, Error, Own, PREFIX, Settings, TABLE, Verb};
 use crate::admission;
 use crate::annotation::value as asked;
 
@@ -144,6 +144,9 @@ impl Words {
             max_connections: self.parse("max-connections", value::at_least_one),
             recheck: self.parse("recheck", value::positive),
             certificate: self.certificate(),
+            callers: self.callers(),
+            denial_events: self.parse("denial-events", value::boolean),
+            kubeconfig: self.optional("kubeconfig").map(PathBuf::from),
             defaults: self.defaults(),
         }
     }
@@ -177,8 +180,22 @@ impl Words {
             webhook: self.parse("webhook", value::subdomain),
             leaf_lifetime: self.parse("leaf-lifetime", value::lifetime),
             settle: self.parse("settle", value::duration),
-            kubeconfig: self.optional("kubeconfig").map(PathBuf::from),
         }
+    }
+
+    fn callers(&mut self) -> Option<Callers> {
+        let names = self.parse("client-names", value::names);
+        let Some(file) = self.optional("client-ca") else {
+            if !names.is_empty() {
+                let alone = "--client-names: is read with --client-ca only";
+                self.mistakes.push(alone.to_owned());
+            }
+            return None;
+        };
+        Some(Callers {
+            authorities: file.into(),
+            names,
+        })
     }
 
     /// What every pod gets is read as strictly as a pod's own annotations: a mistake must end this start, and not be

@@ -158,6 +158,34 @@ fn given_certificates_need_both_files() {
 }
 
 #[test]
+fn callers_are_told_by_authority_and_name() {
+    let one = settings(
+        &["--client-ca=ca", "--client-names=api, other"],
+        &[NAMESPACE],
+    );
+    let callers = one.callers.unwrap();
+    assert_eq!(callers.authorities.to_str(), Some("ca"));
+    assert_eq!(callers.names, ["api", "other"]);
+    assert!(settings(&[], &[NAMESPACE]).callers.is_none());
+    for (argument, wrong) in [
+        (
+            "--client-names=api",
+            "--client-names: is read with --client-ca only",
+        ),
+        (
+            "--client-names=a,,b",
+            "write names with commas between them",
+        ),
+    ] {
+        let found = mistakes(&[argument], &[NAMESPACE]);
+        assert!(
+            matches!(&found[..], [one] if one.contains(wrong)),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
 fn service_links_of_the_kubelet_are_no_settings() {
     let links = [
         NAMESPACE,
@@ -209,7 +237,7 @@ fn help_names_every_flag_and_fits_a_screen() {
             entry.flag
         );
     }
-    assert!(HELP.lines().count() <= 40, "{} lines", HELP.lines().count());
+    assert!(HELP.lines().count() <= 50, "{} lines", HELP.lines().count());
     assert!(HELP.lines().all(|line| line.len() <= 100));
     assert!(matches!(read_words(&["--help"], &[]), Ok(Verb::Help)));
 }

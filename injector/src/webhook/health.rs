@@ -1,4 +1,4 @@
-//! What probes and Prometheus ask, over plain HTTP: `/livez`, `/readyz`, `/metrics`.
+//! What probes and Prometheus ask, over plain HTTP: `/livez`, `/readyz`, `/version`, `/metrics`.
 //!
 //! A port of its own, because the kubelet does not verify certificates: a probe over HTTPS would show nothing that a
 //! plain one does not.
@@ -34,6 +34,8 @@ const HEADS: Heads = Heads {
     bytes: 16 << 10,
 };
 
+const VERSION: &str = concat!("keyside-injector ", env!("CARGO_PKG_VERSION"), "\n");
+
 impl Server {
     pub(crate) fn new(
         socket: Socket,
@@ -68,10 +70,11 @@ impl Health {
             _ if !is_read => (StatusCode::METHOD_NOT_ALLOWED, "only GET here\n".to_owned()),
             "/livez" => (StatusCode::OK, "ok\n".to_owned()),
             "/readyz" => self.ready(),
+            "/version" => (StatusCode::OK, VERSION.to_owned()),
             "/metrics" => self.metrics(),
             _ => (
                 StatusCode::NOT_FOUND,
-                "there are /livez, /readyz and /metrics here\n".to_owned(),
+                "there are /livez, /readyz, /version and /metrics here\n".to_owned(),
             ),
         };
         let mut response = Response::new(Full::new(Bytes::from(text)));
