@@ -9,7 +9,7 @@ use keyside_lifecycle::tasks::{self, End, Tasks};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use prometheus::{IntGauge, Opts, Registry};
 
-use crate::cert::{self, given, own, resolver::Resolver};
+use crate::cert::{self, given, own, published, resolver::Resolver};
 use crate::settings::{Certificate, Settings};
 use crate::webhook::{self, callers, connections, connections::Socket, health, server};
 use crate::{events, settings};
@@ -28,6 +28,7 @@ pub(crate) struct App {
 enum Task {
     Own(Box<own::Task>),
     Given(given::Task),
+    Published(Box<published::Task>),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -123,6 +124,7 @@ impl App {
         match self.certificate {
             Task::Own(task) => tasks.spawn("certificate", task.run(health_ends)),
             Task::Given(task) => tasks.spawn("certificate", task.run(health_ends)),
+            Task::Published(task) => tasks.spawn("certificate", task.run(health_ends)),
         }
         Ok(tasks.run(&shutdown, self.deadline).await?)
     }
@@ -156,10 +158,22 @@ async fn certificate(
             let task = own::Task::new(&client, &own, recheck, resolver.clone(), readiness, metrics);
             Ok(Task::Own(Box::new(task)))
         }
-        Certificate::Given { cert, key } => {
-            let task = given::Task::new((cert, key), recheck, resolver.clone(), readiness, metrics)
-                .await?;
-            Ok(Task::Given(task))
+        Certificate::Given {
+            files,
+            publish: None,
+        } => {
+            let task = given::Task::new(files, recheck, resolver.clone(), readiness, metrics);
+            Ok(Task::Given(task.await?))
+        }
+        Certificate::Given {
+            files,
+            publish: Some(publish),
+        } => {
+            let (client, resolver) = (api.client().await?, resolver.clone());
+            let place = (recheck, readiness);
+            let task =
+                published::Task::new(&client, files, publish, place, resolver, metrics).await?;
+            Ok(Task::Published(Box::new(task)))
         }
     }
 }

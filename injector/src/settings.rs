@@ -16,6 +16,7 @@ use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 
 use crate::admission;
+use crate::cert::given::Files;
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -61,20 +62,49 @@ pub(crate) struct Callers {
 #[derive(Debug)]
 pub(crate) enum Certificate {
     Own(Own),
-    Given { cert: PathBuf, key: PathBuf },
+    Given {
+        files: Files,
+        /// Absent: somebody else sees to the `caBundle`.
+        publish: Option<Publish>,
+    },
 }
 
 /// A certificate that the replicas make themselves and publish.
 #[derive(Debug, Clone)]
 pub(crate) struct Own {
-    pub namespace: String,
-    pub service: String,
+    pub service: Service,
     pub secret: String,
+    pub leaf_lifetime: Duration,
+}
+
+/// The authority of given files that is to be published.
+#[derive(Debug, Clone)]
+pub(crate) struct Publish {
+    pub authorities: PathBuf,
+    pub service: Service,
+}
+
+/// How the API server comes here.
+#[derive(Debug, Clone)]
+pub(crate) struct Service {
+    pub namespace: String,
+    pub name: String,
     /// The `MutatingWebhookConfiguration` whose entries get the `caBundle`.
     pub webhook: String,
-    pub leaf_lifetime: Duration,
     /// How long a CA is seen in the API before a leaf that it signed replaces a good one.
     pub settle: Duration,
+}
+
+impl Service {
+    /// By which it may be called; the first is the API server's.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let (service, namespace) = (&self.name, &self.namespace);
+        vec![
+            format!("{service}.{namespace}.svc"),
+            format!("{service}.{namespace}"),
+            service.clone(),
+        ]
+    }
 }
 
 /// Reads the arguments (without the program's name) and the environment.
@@ -136,6 +166,7 @@ const TABLE: &[Entry] = &[
     serve("certificate", "self"),
     serve("tls-cert-file", ""),
     serve("tls-key-file", ""),
+    serve("publish-ca-file", ""),
     serve("leaf-lifetime", "168h"),
     serve("settle", "60s"),
     serve("recheck", "60s"),
@@ -170,14 +201,15 @@ Each flag has a twin in the environment: --log-level is KEYSIDE_INJECTOR_LOG_LEV
                             pods may name another Vault, another agent (false)
   --namespace NAME          the injector's own; its pods are left alone
   --certificate self|given  made and rotated here, or read from files (self)
-  --service NAME            self: the Service the certificate is for (keyside-injector)
-  --webhook NAME            self: MutatingWebhookConfiguration (keyside-injector)
+  --service NAME            the Service that the API server calls (keyside-injector)
+  --webhook NAME            MutatingWebhookConfiguration, whose caBundle is kept (keyside-injector)
   --secret NAME             self: shared by all replicas (keyside-injector-certificate)
   --leaf-lifetime DURATION  self: a new leaf is made after two thirds (168h)
-  --settle DURATION         self: how long a new CA is published before its use (60s)
+  --settle DURATION         how long a new CA is published before its use (60s)
   --recheck DURATION        how often certificate and caBundle are looked at (60s)
   --tls-cert-file FILE      given: the chain, PEM; read again when it changes
   --tls-key-file FILE       given: its key, PEM
+  --publish-ca-file FILE    given: what to keep in the caBundle, PEM (nothing)
   --client-ca FILE, --client-names NAME,…                accept API servers with a certificate
                             by these authorities only, PEM, and with one of these names only
   --denial-events true      a Kubernetes Event for each denied pod, rate limited (false)

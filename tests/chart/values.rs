@@ -50,6 +50,7 @@ pub(crate) fn everything() -> Value {
             "excludedNamespaces": ["legacy"],
             "namespaceLabels": {"keyside": "on"},
         },
+        "certificate": {"self": {"leafLifetime": "48h", "settle": "30s"}},
         "denialEvents": true,
         "callers": {"configMap": "callers", "key": "api.pem", "names": ["api", "other"]},
         "drainSeconds": 25,
@@ -68,7 +69,7 @@ pub(crate) fn everything() -> Value {
 }
 
 /// Which value is seen where, once [`everything`] is set: value, place (see [`at`]), what is there.
-const EFFECTS: [(&str, &str, &str); 45] = [
+const EFFECTS: [(&str, &str, &str); 47] = [
     (
         "fullnameOverride",
         "Service /metadata/name",
@@ -137,6 +138,12 @@ const EFFECTS: [(&str, &str, &str); 45] = [
         "webhook /namespaceSelector/matchLabels/keyside",
         r#""on""#,
     ),
+    (
+        "certificate.self.leafLifetime",
+        "env LEAF_LIFETIME",
+        r#""48h""#,
+    ),
+    ("certificate.self.settle", "env SETTLE", r#""30s""#),
     ("denialEvents", "env DENIAL_EVENTS", r#""true""#),
     ("denialEvents", "webhook /sideEffects", r#""NoneOnDryRun""#),
     (
@@ -244,7 +251,16 @@ fn at(objects: &Objects, place: &str) -> anyhow::Result<Value> {
 }
 
 /// Values whose effect has a test of its own below.
-const ELSEWHERE: [&str; 3] = [
+const ELSEWHERE: [&str; 12] = [
+    "certificate.mode",
+    "certificate.certManager.issuer.name",
+    "certificate.certManager.issuer.kind",
+    "certificate.certManager.issuer.group",
+    "certificate.certManager.duration",
+    "certificate.certManager.renewBefore",
+    "certificate.given.secret",
+    "certificate.given.publish",
+    "certificate.given.caBundle",
     "image.tag",
     "agent.image.tag",
     "podDisruptionBudget.enabled",
@@ -385,6 +401,23 @@ fn wrong_values_are_refused_by_their_path() -> anyhow::Result<()> {
         (
             json!({"resources": {"limits": {"memory": "much"}}}),
             "/resources/limits/memory",
+        ),
+        (json!({"certificate": {"mode": "own"}}), "/certificate/mode"),
+        (
+            json!({"certificate": {"mode": "given"}}),
+            "/certificate/given/secret",
+        ),
+        (
+            json!({"certificate": {"self": {"leafLifetime": "7 days"}}}),
+            "/certificate/self/leafLifetime",
+        ),
+        (
+            json!({"certificate": {"certManager": {"duration": "90d"}}}),
+            "/certificate/certManager/duration",
+        ),
+        (
+            json!({"certificate": {"given": {"caBundle": "no certificate"}}}),
+            "/certificate/given/caBundle",
         ),
         (json!({"callers": {"key": "a/b"}}), "/callers/key"),
         (json!({"callers": {"names": ["a,b"]}}), "/callers/names/0"),

@@ -10,6 +10,7 @@ mod callers;
 mod certificate;
 mod cluster;
 mod events;
+mod given;
 mod metrics;
 mod offline;
 mod recorded;

@@ -5,13 +5,13 @@
 
 use std::error::Error;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use keyside_lifecycle::error;
 use keyside_lifecycle::readiness::{Part, Readiness};
 use rustls::sign::CertifiedKey;
 
-use super::kept::{self, Kept};
+use super::kept;
 use super::metrics::Metrics;
 use super::resolver::Resolver;
 use super::trust::Published;
@@ -19,6 +19,8 @@ use super::trust::Published;
 pub(crate) struct Serving {
     /// By which the API server calls.
     names: Vec<String>,
+    /// How long what trusts a leaf is seen before the leaf replaces a good one.
+    settle: Duration,
     resolver: Resolver,
     readiness: Readiness,
     metrics: Metrics,
@@ -37,12 +39,14 @@ struct Leaf {
 impl Serving {
     pub(crate) fn new(
         names: Vec<String>,
+        settle: Duration,
         resolver: Resolver,
         readiness: &Readiness,
         metrics: Metrics,
     ) -> Self {
         Self {
             names,
+            settle,
             resolver,
             readiness: readiness.clone(),
             metrics,
@@ -58,23 +62,25 @@ impl Serving {
         }
     }
 
-    /// Serves the leaf that the Secret keeps if every entry trusts it.
+    /// Serves this leaf if every entry trusts it, and has for long enough: `seen` says since when every entry was seen
+    /// to hold the bundle that does. API servers learn of a bundle one after the other. Tells whether it is newly served.
     pub(crate) fn offer(
         &mut self,
         published: &Published,
-        kept: &Kept,
+        certificate: Arc<CertifiedKey>,
+        until: SystemTime,
+        seen: Option<SystemTime>,
         now: SystemTime,
-    ) -> Result<(), rustls::Error> {
-        let certificate = kept.leaf();
+    ) -> Result<bool, rustls::Error> {
         verify(&self.names, published, &certificate, now)?;
-        if let Some(newest) = kept.facts().authorities.first() {
-            self.metrics.authority_expires(newest.until);
+        let is_settled = seen.is_some_and(|since| now >= since + self.settle);
+        if let Some(leaf) = &self.leaf {
+            let is_same = leaf.certificate.cert == certificate.cert;
+            let is_good = leaf.is_trusted && now + self.settle < leaf.until;
+            if is_same || (is_good && !is_settled) {
+                return Ok(false);
+            }
         }
-        let current = self.leaf.as_ref();
-        if current.is_some_and(|leaf| leaf.certificate.cert == certificate.cert) {
-            return Ok(());
-        }
-        let until = kept.facts().leaf.until;
         self.resolver.serve(Arc::clone(&certificate));
         self.metrics.leaf_expires(until);
         self.leaf = Some(Leaf {
@@ -83,7 +89,7 @@ impl Serving {
             is_trusted: true,
         });
         tracing::info!(event = "certificate_served", name = self.names.first());
-        Ok(())
+        Ok(true)
     }
 
     /// Says what is missing, and what failed last.

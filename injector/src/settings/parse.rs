@@ -5,9 +5,12 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::value;
-use super::{Callers, Certificate, Entry, Error, Own, PREFIX, Settings, TABLE, Verb};
+use super::{
+    Callers, Certificate, Entry, Error, Own, PREFIX, Publish, Service, Settings, TABLE, Verb,
+};
 use crate::admission;
 use crate::annotation::value as asked;
+use crate::cert::given::Files;
 
 pub(super) fn read(
     arguments: VecDeque<OsString>,
@@ -157,28 +160,41 @@ impl Words {
             "given" => Ok(true),
             _ => Err("write self or given".to_owned()),
         });
-        let files = ["tls-cert-file", "tls-key-file"];
         if given {
-            let [cert, key] =
-                files.map(|flag| self.required(flag, "with --certificate=given").into());
-            return Certificate::Given { cert, key };
+            return self.given();
         }
-        for flag in files {
+        for flag in ["tls-cert-file", "tls-key-file", "publish-ca-file"] {
             if let Some((name, _)) = self.given.get(flag) {
                 self.mistakes
                     .push(format!("{name}: is read with --certificate=given only"));
             }
         }
-        Certificate::Own(self.own())
+        Certificate::Own(Own {
+            service: self.service("with --certificate=self"),
+            secret: self.parse("secret", value::subdomain),
+            leaf_lifetime: self.parse("leaf-lifetime", value::lifetime),
+        })
     }
 
-    fn own(&mut self) -> Own {
-        Own {
-            namespace: self.required("namespace", "with --certificate=self"),
-            service: self.parse("service", value::label),
-            secret: self.parse("secret", value::subdomain),
+    fn given(&mut self) -> Certificate {
+        let [cert, key] = ["tls-cert-file", "tls-key-file"]
+            .map(|flag| self.required(flag, "with --certificate=given").into());
+        let authorities = self.optional("publish-ca-file");
+        let publish = authorities.map(|file| Publish {
+            authorities: file.into(),
+            service: self.service("with --publish-ca-file"),
+        });
+        Certificate::Given {
+            files: Files { cert, key },
+            publish,
+        }
+    }
+
+    fn service(&mut self, when: &str) -> Service {
+        Service {
+            namespace: self.required("namespace", when),
+            name: self.parse("service", value::label),
             webhook: self.parse("webhook", value::subdomain),
-            leaf_lifetime: self.parse("leaf-lifetime", value::lifetime),
             settle: self.parse("settle", value::duration),
         }
     }
