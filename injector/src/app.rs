@@ -9,7 +9,7 @@ use keyside_lifecycle::tasks::{self, End, Tasks};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use prometheus::{IntGauge, Opts, Registry};
 
-use crate::cert::{self, given, own, published, resolver::Resolver};
+use crate::cert::{self, given, own, published, resolver::Resolver, serving::Remark};
 use crate::settings::{Certificate, Settings};
 use crate::webhook::{self, callers, connections, connections::Socket, health, server};
 use crate::{events, settings};
@@ -66,14 +66,14 @@ impl App {
         let registry = registry()?;
         let metrics = |source| Error::Metrics { source };
         let readiness = Readiness::default();
-        let resolver = Resolver::default();
+        let (resolver, remark) = (Resolver::default(), Remark::default());
         let api = Api(settings.kubeconfig.as_deref());
         let certificate = certificate(
             settings.certificate,
             settings.recheck,
             &api,
             &resolver,
-            &readiness,
+            (&readiness, &remark),
             cert::metrics::Metrics::new(&registry).map_err(metrics)?,
         )
         .await?;
@@ -96,7 +96,7 @@ impl App {
         .map_err(|source| Error::Tls { source })?;
         let socket = Socket::bind("health", settings.health, HEALTH_CONNECTIONS).await?;
         Ok(Self {
-            health: health::Server::new(socket, readiness, registry, leaving.clone()),
+            health: health::Server::new(socket, (readiness, remark), registry, leaving.clone()),
             webhook,
             certificate,
             callers: reread,
@@ -149,7 +149,7 @@ async fn certificate(
     recheck: Duration,
     api: &Api<'_>,
     resolver: &Resolver,
-    readiness: &Readiness,
+    readiness: (&Readiness, &Remark),
     metrics: cert::metrics::Metrics,
 ) -> Result<Task, Error> {
     match certificate {
@@ -162,18 +162,23 @@ async fn certificate(
             files,
             publish: None,
         } => {
-            let task = given::Task::new(files, recheck, resolver.clone(), readiness, metrics);
+            let task = given::Task::new(files, recheck, resolver.clone(), readiness.0, metrics);
             Ok(Task::Given(task.await?))
         }
         Certificate::Given {
             files,
             publish: Some(publish),
         } => {
-            let (client, resolver) = (api.client().await?, resolver.clone());
-            let place = (recheck, readiness);
-            let task =
-                published::Task::new(&client, files, publish, place, resolver, metrics).await?;
-            Ok(Task::Published(Box::new(task)))
+            let client = api.client().await?;
+            let task = published::Task::new(
+                &client,
+                (files, publish),
+                recheck,
+                readiness,
+                resolver.clone(),
+                metrics,
+            );
+            Ok(Task::Published(Box::new(task.await?)))
         }
     }
 }

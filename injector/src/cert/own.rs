@@ -18,7 +18,7 @@ use super::metrics::Metrics;
 use super::resolver::Resolver;
 use super::rotation::{self, Policy, Step};
 use super::rounds::{self, Error, Keeper, Round};
-use super::serving::Serving;
+use super::serving::{Remark, Serving};
 use super::store::{Store, Stored, Written};
 use super::trust::{Published, Trust};
 use crate::settings;
@@ -43,7 +43,7 @@ impl Task {
         own: &settings::Own,
         recheck: Duration,
         resolver: Resolver,
-        readiness: &Readiness,
+        readiness: (&Readiness, &Remark),
         metrics: Metrics,
     ) -> Self {
         let names = own.service.names();

@@ -18,7 +18,7 @@ use super::metrics::Metrics;
 use super::own::now;
 use super::resolver::Resolver;
 use super::rounds::{self, Error, Keeper, Round};
-use super::serving::Serving;
+use super::serving::{Remark, Serving};
 use super::store::Written;
 use super::trust::Trust;
 use crate::settings;
@@ -46,9 +46,9 @@ impl Task {
     /// Reads the files once, so that a wrong path fails the start.
     pub(crate) async fn new(
         client: &kube::Client,
-        files: Files,
-        publish: settings::Publish,
-        (recheck, readiness): (Duration, &Readiness),
+        (files, publish): (Files, settings::Publish),
+        recheck: Duration,
+        readiness: (&Readiness, &Remark),
         resolver: Resolver,
         metrics: Metrics,
     ) -> Result<Self, given::Error> {

@@ -1,12 +1,14 @@
 //! What handshakes get, whether the API server accepts it, and what readiness says about both.
 //!
 //! Invariant: a leaf is served only if every entry of the webhook configuration was just seen to trust it.
-//! Invariant: ready while what is served is valid and trusted, whatever else fails.
+//! Invariant: ready while what is served is valid and trusted, whatever else fails. It ends being ready a little before
+//! the leaf does: the endpoints of a Service follow late.
 
 use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwapOption;
 use keyside_lifecycle::error;
 use keyside_lifecycle::readiness::{Part, Readiness};
 use rustls::sign::CertifiedKey;
@@ -27,11 +29,31 @@ pub(crate) struct Serving {
     leaf: Option<Leaf>,
     /// There while this replica is not ready on account of its certificate.
     pending: Option<Part>,
+    remark: Remark,
 }
+
+/// What is wrong although this replica is ready. Clones share one text.
+#[derive(Clone, Default)]
+pub(crate) struct Remark(Arc<ArcSwapOption<String>>);
+
+impl Remark {
+    pub(crate) fn text(&self) -> Option<Arc<String>> {
+        self.0.load_full()
+    }
+
+    fn note(&self, text: Option<String>) {
+        self.0.store(text.map(Arc::new));
+    }
+}
+
+/// Longer than a kubelet and a cluster take to notice that a replica is not ready.
+const LONGEST_MARGIN: Duration = Duration::from_mins(1);
 
 struct Leaf {
     certificate: Arc<CertifiedKey>,
     until: SystemTime,
+    /// For how long before that this replica is not ready.
+    margin: Duration,
     /// Whether every entry trusted it when the API was last read.
     is_trusted: bool,
 }
@@ -41,13 +63,14 @@ impl Serving {
         names: Vec<String>,
         settle: Duration,
         resolver: Resolver,
-        readiness: &Readiness,
+        (readiness, remark): (&Readiness, &Remark),
         metrics: Metrics,
     ) -> Self {
         Self {
             names,
             settle,
             resolver,
+            remark: remark.clone(),
             readiness: readiness.clone(),
             metrics,
             leaf: None,
@@ -81,11 +104,13 @@ impl Serving {
                 return Ok(false);
             }
         }
+        let left = until.duration_since(now).unwrap_or_default();
         self.resolver.serve(Arc::clone(&certificate));
         self.metrics.leaf_expires(until);
         self.leaf = Some(Leaf {
             certificate,
             until,
+            margin: LONGEST_MARGIN.min(left / 6),
             is_trusted: true,
         });
         tracing::info!(event = "certificate_served", name = self.names.first());
@@ -99,14 +124,26 @@ impl Serving {
             Some(leaf) if leaf.until <= now => {
                 "a new certificate: the one that is served has expired"
             }
+            Some(leaf) if leaf.until <= now + leaf.margin => {
+                "a new certificate: the one that is served ends in a moment"
+            }
             Some(leaf) if !leaf.is_trusted => {
                 "the caBundle to trust the certificate that is served"
             }
-            Some(_) => {
+            Some(leaf) => {
                 self.pending = None;
+                self.remark.note(failure.map(|failure| {
+                    let left = leaf.until.duration_since(now).unwrap_or_default();
+                    let failure = error::chain(failure);
+                    format!(
+                        "the certificate is good for {} s, but: {failure}",
+                        left.as_secs()
+                    )
+                }));
                 return;
             }
         };
+        self.remark.note(None);
         let text = match failure {
             Some(failure) => format!("{trouble}: {}", error::chain(failure)),
             None => trouble.to_owned(),

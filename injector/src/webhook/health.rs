@@ -16,6 +16,7 @@ use keyside_lifecycle::shutdown::Shutdown;
 use prometheus::{Registry, TextEncoder};
 
 use super::connections::{self, Heads, Socket};
+use crate::cert::serving::Remark;
 
 pub(crate) struct Server {
     socket: Socket,
@@ -24,6 +25,8 @@ pub(crate) struct Server {
 
 struct Health {
     readiness: Readiness,
+    /// What is to be said although all is ready.
+    remark: Remark,
     registry: Registry,
     /// Requested: the process is about to go, so it is not ready.
     leaving: Shutdown,
@@ -39,12 +42,13 @@ const VERSION: &str = concat!("keyside-injector ", env!("CARGO_PKG_VERSION"), "\
 impl Server {
     pub(crate) fn new(
         socket: Socket,
-        readiness: Readiness,
+        (readiness, remark): (Readiness, Remark),
         registry: Registry,
         leaving: Shutdown,
     ) -> Self {
         let health = Arc::new(Health {
             readiness,
+            remark,
             registry,
             leaving,
         });
@@ -97,7 +101,11 @@ impl Health {
             pending.push("the next start: this process is ending".to_owned());
         }
         if pending.is_empty() {
-            return (StatusCode::OK, "ok\n".to_owned());
+            let text = match self.remark.text() {
+                None => "ok\n".to_owned(),
+                Some(remark) => format!("ok; {remark}\n"),
+            };
+            return (StatusCode::OK, text);
         }
         let text = format!("waiting for {}\n", pending.join("\nwaiting for "));
         (StatusCode::SERVICE_UNAVAILABLE, text)
