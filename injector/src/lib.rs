@@ -10,13 +10,16 @@ mod events;
 mod inject;
 mod offline;
 mod settings;
+mod watch;
 mod webhook;
 
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use keyside_lifecycle::tasks::End;
 use keyside_lifecycle::{error, logging, shutdown};
+use tracing::level_filters::LevelFilter;
 
 use crate::settings::{Settings, Verb};
 
@@ -26,7 +29,14 @@ const USAGE: u8 = 64;
 #[must_use]
 pub fn main() -> ExitCode {
     match settings::read(std::env::args_os().skip(1), std::env::vars_os()) {
-        Ok(Verb::Serve(settings)) => serve(*settings),
+        Ok(Verb::Serve(settings)) => {
+            let logging = (settings.log_level, settings.log_json);
+            start(logging, serve(*settings))
+        }
+        Ok(Verb::Watch(settings)) => {
+            let logging = (settings.log_level, settings.log_json);
+            start(logging, watch(*settings))
+        }
         Ok(Verb::Inject(defaults, rest)) => inject(&defaults, rest),
         Ok(Verb::Version) => print(concat!(
             "keyside-injector ",
@@ -46,19 +56,25 @@ fn inject(defaults: &admission::Defaults, arguments: Vec<OsString>) -> ExitCode 
     }
 }
 
-fn serve(settings: Settings) -> ExitCode {
-    if let Err(cause) = logging::init(settings.log_level, settings.log_json) {
+type Outcome = Result<End, Box<dyn std::error::Error>>;
+
+/// Runs a program that goes on until it is asked to end.
+fn start((level, json): (LevelFilter, bool), program: impl Future<Output = Outcome>) -> ExitCode {
+    if let Err(cause) = logging::init(level, json) {
         return fail(1, &cause);
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(run(settings)),
+        Ok(runtime) => runtime.block_on(program),
         Err(cause) => Err(cause.into()),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(how) => {
+            tracing::info!(event = "ended", ?how);
+            ExitCode::SUCCESS
+        }
         Err(cause) => {
             tracing::error!(event = "failed", error = error::chain(&*cause));
             ExitCode::FAILURE
@@ -66,12 +82,15 @@ fn serve(settings: Settings) -> ExitCode {
     }
 }
 
-async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
+async fn serve(settings: Settings) -> Outcome {
     let shutdown = shutdown::on_signals()?;
     let app = app::App::build(settings, &shutdown).await?;
-    let end = app.run(shutdown).await?;
-    tracing::info!(event = "ended", how = ?end);
-    Ok(())
+    Ok(app.run(shutdown).await?)
+}
+
+async fn watch(settings: settings::Watch) -> Outcome {
+    let shutdown = shutdown::on_signals()?;
+    Ok(watch::run(settings, shutdown).await?)
 }
 
 /// Writes to standard output; a reader that went away early is no failure of ours.

@@ -24,6 +24,7 @@ pub(crate) enum Verb {
     Serve(Box<Settings>),
     /// The offline command, with the defaults that the webhook would use and what is left of the arguments.
     Inject(Box<admission::Defaults>, Vec<OsString>),
+    Watch(Box<Watch>),
     Version,
     Help,
 }
@@ -47,6 +48,26 @@ pub(crate) struct Settings {
     /// Where the API is, outside a cluster.
     pub kubeconfig: Option<PathBuf>,
     pub defaults: admission::Defaults,
+}
+
+/// What looks for pods that were not injected.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    pub health: SocketAddr,
+    pub log_level: LevelFilter,
+    pub log_json: bool,
+    pub kubeconfig: Option<PathBuf>,
+    /// Its own, and the webhook's: where the Lease is, and no pod is looked at.
+    pub namespace: String,
+    pub lease: String,
+    /// By which this replica is told from others.
+    pub identity: String,
+    /// Between two looks.
+    pub period: Duration,
+    /// Whether pods get Events.
+    pub events: bool,
+    /// Namespaces in which nothing is to be injected.
+    pub excluded: Vec<String>,
 }
 
 /// Whose certificates are accepted from callers.
@@ -122,11 +143,12 @@ pub(crate) struct Error(Vec<String>);
 
 const PREFIX: &str = "KEYSIDE_INJECTOR_";
 
-/// A setting: the flag without its dashes, its default ("" for none), and what the offline command has to do with it.
+/// A setting: the flag without its dashes, its default ("" for none), and which commands beside `serve` take it.
 struct Entry {
     flag: &'static str,
     default: &'static str,
     offline: bool,
+    watch: bool,
 }
 
 const fn serve(flag: &'static str, default: &'static str) -> Entry {
@@ -134,20 +156,29 @@ const fn serve(flag: &'static str, default: &'static str) -> Entry {
         flag,
         default,
         offline: false,
+        watch: false,
     }
 }
 
+/// Of `serve` and `inject`.
 const fn both(flag: &'static str, default: &'static str) -> Entry {
     Entry {
-        flag,
-        default,
         offline: true,
+        ..serve(flag, default)
+    }
+}
+
+/// Of `serve` and `watch`.
+const fn run(flag: &'static str, default: &'static str) -> Entry {
+    Entry {
+        watch: true,
+        ..serve(flag, default)
     }
 }
 
 const TABLE: &[Entry] = &[
     serve("listen", ":8443"),
-    serve("health", ":8080"),
+    run("health", ":8080"),
     both("agent-image", ""),
     both("vault-address", ""),
     both("auth-mount", "auth/kubernetes"),
@@ -159,7 +190,10 @@ const TABLE: &[Entry] = &[
     both("agent-log-format", "text"),
     both("allow-address-override", "false"),
     both("allow-image-override", "false"),
-    both("namespace", ""),
+    Entry {
+        watch: true,
+        ..both("namespace", "")
+    },
     serve("service", "keyside-injector"),
     serve("webhook", "keyside-injector"),
     serve("secret", "keyside-injector-certificate"),
@@ -175,9 +209,14 @@ const TABLE: &[Entry] = &[
     serve("client-ca", ""),
     serve("client-names", ""),
     serve("denial-events", "false"),
-    serve("kubeconfig", ""),
-    serve("log-level", "info"),
-    serve("log-format", "text"),
+    run("lease", "keyside-injector-watch"),
+    run("identity", ""),
+    run("period", "60s"),
+    run("events", "true"),
+    run("excluded-namespaces", ""),
+    run("kubeconfig", ""),
+    run("log-level", "info"),
+    run("log-format", "text"),
 ];
 
 pub(crate) const HELP: &str = "\
@@ -185,6 +224,7 @@ Keyside's admission webhook: puts the agent into annotated pods.
 
   keyside-injector [serve] [flags]     answer admission reviews over HTTPS
   keyside-injector inject -f FILE      the same injection on a manifest; see inject --help
+  keyside-injector watch [flags]       look for pods that ask for the agent and lack it
   keyside-injector version
 
 Each flag has a twin in the environment: --log-level is KEYSIDE_INJECTOR_LOG_LEVEL.
@@ -213,6 +253,10 @@ Each flag has a twin in the environment: --log-level is KEYSIDE_INJECTOR_LOG_LEV
   --client-ca FILE, --client-names NAME,…                accept API servers with a certificate
                             by these authorities only, PEM, and with one of these names only
   --denial-events true      a Kubernetes Event for each denied pod, rate limited (false)
+  --lease NAME, --identity NAME        watch: who leads, and under which name
+  --period DURATION         watch: between two looks (60s)
+  --events false            watch: no Kubernetes Events of these pods (true)
+  --excluded-namespaces NAME,…         watch: where nothing is to be injected
   --kubeconfig FILE         where the Kubernetes API is, outside a cluster
   --drain DURATION          accept this long after SIGTERM, unready (10s)
   --max-connections N       (256)

@@ -9,3 +9,4 @@ mod pages;
 mod program;
 mod rights;
 mod values;
+mod watch;

@@ -34,6 +34,7 @@ fn renders_objects_that_the_kubernetes_schemas_accept() -> anyhow::Result<()> {
         },
         Release::with(json!({"podDisruptionBudget": {"enabled": false}, "replicas": 1})),
         Release::with(json!({"certificate": {"mode": "given", "given": {"secret": "mine"}}})),
+        Release::with(json!({"watch": {"enabled": true}})),
         Release::with(json!({"image": {"tag": "edge"}, "agent": {"image": {"tag": "edge"}}})),
     ];
     for kubernetes in KUBERNETES {

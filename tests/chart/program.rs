@@ -80,7 +80,7 @@ impl Installed {
 
         let files = tempfile::tempdir()?;
         let mut command = command(&objects, &api, files.path())?;
-        command.args(flags);
+        command.args(["--listen", "127.0.0.1:0"]).args(flags);
         let mut injector = process::Child::spawn("injector", command)?;
         Ok(Self {
             webhook: injector.listening("webhook")?,
@@ -139,7 +139,11 @@ impl Installed {
 
 /// The container's command as the kubelet would run it, but for the ports, which the kernel picks, the way to the API,
 /// and the root of what is mounted, which is `files`.
-fn command(objects: &Objects, api: &kube::ApiServer, files: &Path) -> anyhow::Result<Command> {
+pub(crate) fn command(
+    objects: &Objects,
+    api: &kube::ApiServer,
+    files: &Path,
+) -> anyhow::Result<Command> {
     let container = objects.at("Deployment", CONTAINER)?;
     let mounts = mount(objects, &container, files)?;
     let mut command = Command::new(env!("CARGO_BIN_EXE_keyside-injector"));
@@ -150,6 +154,7 @@ fn command(objects: &Objects, api: &kube::ApiServer, files: &Path) -> anyhow::Re
     for variable in at(&container, "/env").as_array().into_iter().flatten() {
         let mut value = match at(variable, "/valueFrom/fieldRef/fieldPath").as_str() {
             Some("metadata.namespace") => NAMESPACE.to_owned(),
+            Some("metadata.name") => "a-pod".to_owned(),
             Some(other) => anyhow::bail!("the test knows no {other}"),
             None => at(variable, "/value")
                 .as_str()
@@ -162,8 +167,7 @@ fn command(objects: &Objects, api: &kube::ApiServer, files: &Path) -> anyhow::Re
         command.env(name_of(variable)?, value);
     }
     command
-        .args(["--listen", "127.0.0.1:0", "--health", "127.0.0.1:0"])
-        .args(["--log-format", "json"])
+        .args(["--health", "127.0.0.1:0", "--log-format", "json"])
         .arg("--kubeconfig")
         .arg(api.kubeconfig());
     Ok(command)

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::Context as _;
+use keyside_harness::kube::ApiServer;
 use keyside_harness::poll;
 use serde_json::{Value, json};
 
@@ -73,15 +74,19 @@ fn deny(installed: &Installed) -> anyhow::Result<()> {
 
 /// Waits until every right was used once, and holds that nothing else was.
 fn check(installed: &Installed, count: usize) -> anyhow::Result<()> {
-    let given = given(&installed.objects)?;
+    check_that(&installed.objects, &installed.api, count)
+}
+
+pub(crate) fn check_that(objects: &Objects, api: &ApiServer, count: usize) -> anyhow::Result<()> {
+    let given = given(objects)?;
     assert_eq!(given.len(), count, "{given:#?}");
     poll::until("every right to be used", poll::LIMIT, || {
-        let used = used(installed);
+        let used = used(api);
         let idle: Vec<_> = given.difference(&used).collect();
         anyhow::ensure!(idle.is_empty(), "idle: {idle:#?}, used: {used:#?}");
         Ok(())
     })?;
-    let used = used(installed);
+    let used = used(api);
     let missing: Vec<_> = used.difference(&given).collect();
     assert!(missing.is_empty(), "missing: {missing:#?}");
     Ok(())
@@ -92,8 +97,8 @@ type Right = (String, String, String, String, Option<String>);
 
 const EVERYWHERE: &str = "everywhere";
 
-fn used(installed: &Installed) -> BTreeSet<Right> {
-    let accesses = installed.api.accesses().into_iter();
+fn used(api: &ApiServer) -> BTreeSet<Right> {
+    let accesses = api.accesses().into_iter();
     let used = accesses.map(|access| {
         let own = access.namespace.filter(|namespace| namespace == NAMESPACE);
         // To create is no right over an object by name: it has none yet.

@@ -251,7 +251,14 @@ fn at(objects: &Objects, place: &str) -> anyhow::Result<Value> {
 }
 
 /// Values whose effect has a test of its own below.
-const ELSEWHERE: [&str; 12] = [
+const ELSEWHERE: [&str; 19] = [
+    "watch.enabled",
+    "watch.replicas",
+    "watch.period",
+    "watch.events",
+    "watch.resources.requests.cpu",
+    "watch.resources.requests.memory",
+    "watch.resources.limits.memory",
     "certificate.mode",
     "certificate.certManager.issuer.name",
     "certificate.certManager.issuer.kind",
@@ -419,6 +426,8 @@ fn wrong_values_are_refused_by_their_path() -> anyhow::Result<()> {
             json!({"certificate": {"given": {"caBundle": "no certificate"}}}),
             "/certificate/given/caBundle",
         ),
+        (json!({"watch": {"period": "often"}}), "/watch/period"),
+        (json!({"watch": {"replicas": 0}}), "/watch/replicas"),
         (json!({"callers": {"key": "a/b"}}), "/callers/key"),
         (json!({"callers": {"names": ["a,b"]}}), "/callers/names/0"),
         (json!({"drainSeconds": -1}), "/drainSeconds"),

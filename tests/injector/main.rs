@@ -16,4 +16,5 @@ mod metrics;
 mod offline;
 mod recorded;
 mod rotations;
+mod watch;
 mod webhook;

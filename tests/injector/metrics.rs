@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use keyside_harness::{poll, tools};
 
 use crate::cluster::Cluster;
+use crate::watch::{self, Watcher};
 
 const PAGE: &str = "docs/injector.md";
 
@@ -17,9 +18,12 @@ fn the_page_names_what_a_running_injector_has_and_nothing_else() -> anyhow::Resu
     let cluster = Cluster::start()?;
     let injector = cluster.injector(&["--denial-events=true"])?;
     injector.wait_until_ready()?;
+    watch::pod(&cluster.api, "shop", "web", &watch::asks());
+    let watcher = Watcher::start(&cluster.api, "watcher", &[])?;
     let page = page("| `keyside_injector_")?;
     poll::until("the metrics of the page", poll::LIMIT, || {
-        let there = gathered(&injector.get("/metrics")?.1)?;
+        let mut there = gathered(&injector.get("/metrics")?.1)?;
+        there.extend(gathered(&watcher.get("/metrics")?.1)?);
         anyhow::ensure!(there == page, "on the page: {page:#?}\nthere: {there:#?}");
         Ok(())
     })

@@ -31,13 +31,21 @@ impl Allowance {
     pub(crate) fn take(&mut self, digest: u64, now: Instant) -> bool {
         self.said
             .retain(|_, at| now.saturating_duration_since(*at) < FRESH);
-        let full = self.full.max(now) + PACE;
-        if self.said.contains_key(&digest) || self.said.len() >= MOST || full > now + PACE * BURST {
+        if self.said.contains_key(&digest) || self.said.len() >= MOST || !self.spend(now) {
             return false;
         }
-        self.full = full;
         self.said.insert(digest, now);
         true
+    }
+
+    /// Whether anything may be said now; if so, it counts.
+    pub(crate) fn spend(&mut self, now: Instant) -> bool {
+        let full = self.full.max(now) + PACE;
+        let may = full <= now + PACE * BURST;
+        if may {
+            self.full = full;
+        }
+        may
     }
 }
 

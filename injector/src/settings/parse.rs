@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::value;
 use super::{
-    Callers, Certificate, Entry, Error, Own, PREFIX, Publish, Service, Settings, TABLE, Verb,
+    Callers, Certificate, Entry, Error, Own, PREFIX, Publish, Service, Settings, TABLE, Verb, Watch,
 };
 use crate::admission;
 use crate::annotation::value as asked;
@@ -27,6 +27,7 @@ pub(super) fn read(
         Name::Version => Verb::Version,
         Name::Inject => Verb::Inject(Box::new(words.defaults()), rest),
         Name::Serve => Verb::Serve(Box::new(words.settings())),
+        Name::Watch => Verb::Watch(Box::new(words.watch())),
     };
     if words.mistakes.is_empty() {
         Ok(result)
@@ -40,9 +41,10 @@ fn verb(mut arguments: VecDeque<OsString>) -> Result<(Name, VecDeque<OsString>),
     let name = match arguments.front().and_then(|first| first.to_str()) {
         Some("serve") => Name::Serve,
         Some("inject") => Name::Inject,
+        Some("watch") => Name::Watch,
         Some("version" | "--version") => Name::Version,
         Some(other) if !other.starts_with('-') => {
-            let unknown = "no such command; write serve, inject, version or --help";
+            let unknown = "no such command; write serve, inject, watch, version or --help";
             return Err(Error(vec![format!("{other}: {unknown}")]));
         }
         _ => return Ok((Name::Serve, arguments)),
@@ -55,7 +57,19 @@ fn verb(mut arguments: VecDeque<OsString>) -> Result<(Name, VecDeque<OsString>),
 enum Name {
     Serve,
     Inject,
+    Watch,
     Version,
+}
+
+impl Name {
+    fn takes(self, entry: &Entry) -> bool {
+        match self {
+            Self::Serve => true,
+            Self::Inject => entry.offline,
+            Self::Watch => entry.watch,
+            Self::Version => false,
+        }
+    }
 }
 
 /// What was given, by flag, with the name under which the user knows it; and what was wrong about it so far.
@@ -105,7 +119,7 @@ impl Words {
             let entry = TABLE
                 .iter()
                 .find(|entry| flag.strip_prefix("--") == Some(entry.flag))
-                .filter(|entry| verb == Name::Serve || (verb == Name::Inject && entry.offline));
+                .filter(|entry| verb.takes(entry));
             match entry {
                 Some(entry) => {
                     let value = value.or_else(|| arguments.next());
@@ -151,6 +165,22 @@ impl Words {
             denial_events: self.parse("denial-events", value::boolean),
             kubeconfig: self.optional("kubeconfig").map(PathBuf::from),
             defaults: self.defaults(),
+        }
+    }
+
+    fn watch(&mut self) -> Watch {
+        let alone = || format!("{:016x}", fastrand::u64(..));
+        Watch {
+            health: self.parse("health", value::address),
+            log_level: self.parse("log-level", value::level),
+            log_json: self.parse("log-format", value::format),
+            kubeconfig: self.optional("kubeconfig").map(PathBuf::from),
+            namespace: self.required("namespace", "with watch"),
+            lease: self.parse("lease", value::subdomain),
+            identity: self.optional("identity").unwrap_or_else(alone),
+            period: self.parse("period", value::positive),
+            events: self.parse("events", value::boolean),
+            excluded: self.parse("excluded-namespaces", value::names),
         }
     }
 

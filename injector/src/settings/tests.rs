@@ -94,7 +94,7 @@ fn an_unknown_command_is_the_only_mistake_that_is_told() {
     let found = mistakes(&["lint", "-f", "pod.yaml"], &[]);
     assert_eq!(
         found,
-        ["lint: no such command; write serve, inject, version or --help"]
+        ["lint: no such command; write serve, inject, watch, version or --help"]
     );
 }
 
@@ -186,6 +186,29 @@ fn callers_are_told_by_authority_and_name() {
 }
 
 #[test]
+fn watch_takes_its_own_flags_and_no_others() {
+    let words = [
+        "watch",
+        "--period=5s",
+        "--excluded-namespaces=a,b",
+        "--events=false",
+    ];
+    let Ok(Verb::Watch(watch)) = read_words(&words, &[NAMESPACE]) else {
+        panic!("{words:?}");
+    };
+    assert_eq!(watch.period, Duration::from_secs(5));
+    assert_eq!(watch.excluded, ["a", "b"]);
+    assert!(!watch.events && watch.lease == "keyside-injector-watch");
+    assert!(!watch.identity.is_empty());
+    let found = mistakes(&["watch", "--leaf-lifetime=5h"], &[]);
+    let [unknown, missing] = &found[..] else {
+        panic!("{found:?}");
+    };
+    assert!(unknown.contains("--leaf-lifetime=5h: there is no such flag"));
+    assert!(missing.contains("--namespace: is needed with watch"));
+}
+
+#[test]
 fn service_links_of_the_kubelet_are_no_settings() {
     let links = [
         NAMESPACE,
@@ -237,7 +260,7 @@ fn help_names_every_flag_and_fits_a_screen() {
             entry.flag
         );
     }
-    assert!(HELP.lines().count() <= 50, "{} lines", HELP.lines().count());
+    assert!(HELP.lines().count() <= 52, "{} lines", HELP.lines().count());
     assert!(HELP.lines().all(|line| line.len() <= 100));
     assert!(matches!(read_words(&["--help"], &[]), Ok(Verb::Help)));
 }
