@@ -31,6 +31,9 @@ ORDER = [
     "Service",
     "Deployment",
     "MutatingWebhookConfiguration",
+    # Helm installs what Kubernetes does not have by itself last.
+    "Certificate",
+    "Issuer",
 ]
 
 HEADER = "# Rendered from charts/keyside by `cargo xtask render`. Edit the chart, not this file.\n"

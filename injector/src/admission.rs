@@ -5,6 +5,8 @@
 //! Invariant: no I/O, no clock, no chance: the same request and defaults give the same verdict, byte for byte.
 //! Invariant: admitting the patched pod again gives an empty patch.
 
+pub(crate) mod reason;
+
 use k8s_openapi::api::core::v1::Pod;
 use keyside_config::model::{LogFormat, LogLevel};
 use serde::Deserialize as _;
@@ -14,9 +16,13 @@ use crate::annotation::{self, Annotations, printable};
 use crate::inject::{self, Injection, Sidecar, patch, quantity};
 use crate::profile::Profiles;
 use patch::Operation;
+use reason::Reason;
 
 /// Where the cluster's own pods run, which nothing may keep from starting.
-const SYSTEM_NAMESPACES: [&str; 2] = ["kube-system", "kube-public"];
+pub(crate) const SYSTEM_NAMESPACES: [&str; 2] = ["kube-system", "kube-public"];
+
+/// By which the kubelet marks its copy of a static pod.
+pub(crate) const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// What the operator of this installation chose; a pod's annotations come on top.
 #[derive(Clone, Debug)]
@@ -92,6 +98,7 @@ pub(crate) struct Request<'a> {
 pub(crate) enum Verdict {
     /// The pod is allowed as it is.
     Untouched {
+        reason: Reason,
         /// For our own log.
         why: String,
         warnings: Vec<String>,
@@ -110,6 +117,7 @@ pub(crate) enum Verdict {
     },
     /// The pod is refused.
     Denied {
+        reason: Reason,
         /// Which annotation, what was read, what is allowed: every mistake at once.
         message: String,
         warnings: Vec<String>,
@@ -120,22 +128,24 @@ pub(crate) enum Verdict {
 /// Decides about one request.
 pub(crate) fn admit(request: &Request, defaults: &Defaults) -> Verdict {
     if request.operation != "CREATE" {
-        return untouched(format!("operation is {}", printable(request.operation)));
+        let why = format!("operation is {}", printable(request.operation));
+        return untouched(Reason::Operation, why);
     }
     let annotations = annotations(request.pod);
     match annotation::wanted(&annotations) {
         Ok(false) => {
-            return untouched("not annotated with keyside.dev/inject: \"true\"".to_owned());
+            let why = "not annotated with keyside.dev/inject: \"true\"";
+            return untouched(Reason::NotAsked, why.to_owned());
         }
-        Err(error) => return denied(&error, Vec::new()),
+        Err(error) => return denied(Reason::Annotation, &error, Vec::new()),
         Ok(true) => {}
     }
-    if let Some(why) = exempt(request, &annotations, defaults) {
-        return exempted(why);
+    if let Some((reason, why)) = exempt(request, &annotations, defaults) {
+        return exempted(reason, why);
     }
     match annotation::read(&annotations, defaults) {
         Ok((injection, warnings)) => inject(request.pod, &annotations, &injection, warnings),
-        Err(error) => denied(&error, error.warnings.clone()),
+        Err(error) => denied(Reason::Annotation, &error, error.warnings.clone()),
     }
 }
 
@@ -152,22 +162,27 @@ fn annotations(pod: &Value) -> Annotations {
 }
 
 /// Why a pod is left alone although it asks.
-fn exempt(request: &Request, annotations: &Annotations, defaults: &Defaults) -> Option<String> {
+fn exempt(
+    request: &Request,
+    annotations: &Annotations,
+    defaults: &Defaults,
+) -> Option<(Reason, String)> {
     let namespace = request.namespace;
     if SYSTEM_NAMESPACES.contains(&namespace) {
-        return Some(format!(
-            "Keyside does not inject into namespace {namespace}"
-        ));
+        let why = format!("Keyside does not inject into namespace {namespace}");
+        return Some((Reason::SystemNamespace, why));
     }
     if defaults.own_namespace.as_deref() == Some(namespace) {
-        return Some(format!(
-            "Keyside does not inject into its own namespace, {namespace}"
-        ));
+        let why = format!("Keyside does not inject into its own namespace, {namespace}");
+        return Some((Reason::OwnNamespace, why));
     }
     // The kubelet's copy of a pod that already runs, which must stay what it is.
-    annotations
-        .contains_key("kubernetes.io/config.mirror")
-        .then(|| "Keyside cannot inject into a static pod".to_owned())
+    annotations.contains_key(MIRROR).then(|| {
+        (
+            Reason::StaticPod,
+            "Keyside cannot inject into a static pod".to_owned(),
+        )
+    })
 }
 
 fn inject(
@@ -178,11 +193,11 @@ fn inject(
 ) -> Verdict {
     let pod = match typed(json) {
         Ok(pod) => pod,
-        Err(error) => return denied(&error, warnings),
+        Err(error) => return denied(Reason::Pod, &error, warnings),
     };
     let injected = match inject::apply(&pod, json, annotations, injection) {
         Ok(injected) => injected,
-        Err(error) => return denied(&error, warnings),
+        Err(error) => return denied(Reason::Placement, &error, warnings),
     };
     warnings.extend(injected.warnings);
     let mut audit = audit("injected");
@@ -211,24 +226,27 @@ fn typed(json: &Value) -> Result<Pod, Unreadable> {
 #[error("this is not a pod that Kubernetes would take: {0}")]
 struct Unreadable(String);
 
-fn untouched(why: String) -> Verdict {
+fn untouched(reason: Reason, why: String) -> Verdict {
     Verdict::Untouched {
+        reason,
         why,
         warnings: Vec::new(),
         audit: audit("untouched"),
     }
 }
 
-fn exempted(why: String) -> Verdict {
+fn exempted(reason: Reason, why: String) -> Verdict {
     Verdict::Untouched {
+        reason,
         warnings: vec![format!("{why}; the pod is created without the agent")],
         why,
         audit: audit("untouched"),
     }
 }
 
-fn denied(error: &dyn std::error::Error, warnings: Vec<String>) -> Verdict {
+fn denied(reason: Reason, error: &dyn std::error::Error, warnings: Vec<String>) -> Verdict {
     Verdict::Denied {
+        reason,
         message: error.to_string(),
         warnings,
         audit: audit("denied"),

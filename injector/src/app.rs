@@ -1,5 +1,6 @@
 //! The wiring: reads and binds everything, then runs every task.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,11 +9,13 @@ use keyside_lifecycle::readiness::Readiness;
 use keyside_lifecycle::shutdown::{self, Shutdown};
 use keyside_lifecycle::tasks::{self, End, Tasks};
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use prometheus::{IntGauge, Opts, Registry};
 
-use crate::cert::{self, given, own, resolver::Resolver};
+use crate::cert::{self, given, own, published, resolver::Resolver, serving::Remark};
 use crate::profile::{self, task::Current};
-use crate::settings::{Certificate, Own, Settings};
-use crate::webhook::{self, connections, connections::Socket, health, server};
+use crate::settings::{Certificate, Settings};
+use crate::webhook::{self, callers, connections, connections::Socket, health, server};
+use crate::{events, settings};
 
 /// Everything bound and nothing started.
 pub(crate) struct App {
@@ -20,6 +23,8 @@ pub(crate) struct App {
     webhook: server::Server,
     certificate: Task,
     profiles: Option<profile::task::Task>,
+    callers: Option<callers::Task>,
+    events: Option<events::Task>,
     /// How long the tasks have to end once they were asked to.
     deadline: Duration,
 }
@@ -27,6 +32,7 @@ pub(crate) struct App {
 enum Task {
     Own(Box<own::Task>),
     Given(given::Task),
+    Published(Box<published::Task>),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +47,8 @@ pub(crate) enum Error {
     Given(#[from] given::Error),
     #[error("looking for profiles")]
     Profiles { source: profile::files::Error },
+    #[error(transparent)]
+    Callers(#[from] callers::Error),
     #[error("reading {path}")]
     Kubeconfig {
         path: String,
@@ -57,19 +65,21 @@ pub(crate) enum Error {
 }
 
 /// Probes and Prometheus open one or two connections each.
-const HEALTH_CONNECTIONS: usize = 32;
+pub(crate) const HEALTH_CONNECTIONS: usize = 32;
 
 impl App {
     pub(crate) async fn build(settings: Settings, leaving: &Shutdown) -> Result<Self, Error> {
-        let registry = prometheus::Registry::new();
+        let registry = registry()?;
         let metrics = |source| Error::Metrics { source };
         let readiness = Readiness::default();
-        let resolver = Resolver::default();
+        let (resolver, remark) = (Resolver::default(), Remark::default());
+        let api = Api(settings.kubeconfig.as_deref());
         let certificate = certificate(
             settings.certificate,
             settings.recheck,
+            &api,
             &resolver,
-            &readiness,
+            (&readiness, &remark),
             cert::metrics::Metrics::new(&registry).map_err(metrics)?,
         )
         .await?;
@@ -81,21 +91,31 @@ impl App {
                 .map_err(|source| Error::Profiles { source })
         });
         let profiles = profiles.transpose()?;
+        let (callers, reread) = callers(settings.callers, settings.recheck).await?.unzip();
+        let (speaker, events) = if settings.denial_events {
+            let metrics = events::Metrics::new(&registry).map_err(metrics)?;
+            Some(events::queue(api.client().await?, metrics))
+        } else {
+            None
+        }
+        .unzip();
         let socket = Socket::bind("webhook", settings.listen, settings.max_connections).await?;
         let webhook = server::Server::new(
             socket,
             settings.drain,
-            resolver,
-            current,
+            (resolver, callers),
+            (current, speaker),
             webhook::metrics::Metrics::new(&registry).map_err(metrics)?,
         )
         .map_err(|source| Error::Tls { source })?;
         let socket = Socket::bind("health", settings.health, HEALTH_CONNECTIONS).await?;
         Ok(Self {
-            health: health::Server::new(socket, readiness, registry, leaving.clone()),
+            health: health::Server::new(socket, (readiness, remark), registry, leaving.clone()),
             webhook,
             certificate,
             profiles,
+            callers: reread,
+            events,
             deadline: settings.drain + Duration::from_secs(15),
         })
     }
@@ -113,55 +133,110 @@ impl App {
             tasks.spawn("profiles", profiles.run(health_ends.clone()));
         }
         // Certificates are kept right for as long as the webhook answers.
+        if let Some(task) = self.callers {
+            tasks.spawn("callers", task.run(health_ends.clone()));
+        }
+        if let Some(task) = self.events {
+            tasks.spawn("events", task.run(health_ends.clone()));
+        }
         match self.certificate {
             Task::Own(task) => tasks.spawn("certificate", task.run(health_ends)),
             Task::Given(task) => tasks.spawn("certificate", task.run(health_ends)),
+            Task::Published(task) => tasks.spawn("certificate", task.run(health_ends)),
         }
         Ok(tasks.run(&shutdown, self.deadline).await?)
     }
 }
 
+/// With what every program of ours says of itself.
+pub(crate) fn registry() -> Result<Registry, Error> {
+    let registry = Registry::new();
+    let opts = Opts::new("keyside_injector_build_info", "Always 1.")
+        .const_label("version", env!("CARGO_PKG_VERSION"));
+    let register = || {
+        let gauge = IntGauge::with_opts(opts)?;
+        gauge.set(1);
+        registry.register(Box::new(gauge))
+    };
+    register().map_err(|source| Error::Metrics { source })?;
+    Ok(registry)
+}
+
 async fn certificate(
     certificate: Certificate,
     recheck: Duration,
+    api: &Api<'_>,
     resolver: &Resolver,
-    readiness: &Readiness,
+    readiness: (&Readiness, &Remark),
     metrics: cert::metrics::Metrics,
 ) -> Result<Task, Error> {
     match certificate {
         Certificate::Own(own) => {
-            let client = client(&own).await?;
+            let client = api.client().await?;
             let task = own::Task::new(&client, &own, recheck, resolver.clone(), readiness, metrics);
             Ok(Task::Own(Box::new(task)))
         }
-        Certificate::Given { cert, key } => {
-            let task = given::Task::new((cert, key), recheck, resolver.clone(), readiness, metrics)
-                .await?;
-            Ok(Task::Given(task))
+        Certificate::Given {
+            files,
+            publish: None,
+        } => {
+            let task = given::Task::new(files, recheck, resolver.clone(), readiness.0, metrics);
+            Ok(Task::Given(task.await?))
+        }
+        Certificate::Given {
+            files,
+            publish: Some(publish),
+        } => {
+            let client = api.client().await?;
+            let task = published::Task::new(
+                &client,
+                (files, publish),
+                recheck,
+                readiness,
+                resolver.clone(),
+                metrics,
+            );
+            Ok(Task::Published(Box::new(task.await?)))
         }
     }
 }
 
+async fn callers(
+    settings: Option<settings::Callers>,
+    recheck: Duration,
+) -> Result<Option<(callers::Callers, callers::Task)>, Error> {
+    match settings {
+        None => Ok(None),
+        Some(settings) => Ok(Some(callers::Callers::new(settings, recheck).await?)),
+    }
+}
+
 /// The API of the cluster that this pod runs in, or the one that a kubeconfig names.
-async fn client(own: &Own) -> Result<kube::Client, Error> {
-    let mut config = match &own.kubeconfig {
-        None => kube::Config::incluster().map_err(|source| Error::Cluster { source })?,
-        Some(path) => {
-            let error = |source| Error::Kubeconfig {
-                path: path.display().to_string(),
-                source: Box::new(source),
-            };
-            let file = Kubeconfig::read_from(path).map_err(error)?;
-            let options = KubeConfigOptions::default();
-            kube::Config::from_custom_kubeconfig(file, &options)
-                .await
-                .map_err(error)?
-        }
-    };
-    config.connect_timeout = Some(Duration::from_secs(5));
-    config.read_timeout = Some(Duration::from_secs(10));
-    config.write_timeout = Some(Duration::from_secs(10));
-    kube::Client::try_from(config).map_err(|source| Error::Client {
-        source: Box::new(source),
-    })
+pub(crate) struct Api<'a>(pub Option<&'a Path>);
+
+impl Api<'_> {
+    pub(crate) async fn client(&self) -> Result<kube::Client, Error> {
+        let mut config = match self.0 {
+            None => kube::Config::incluster().map_err(|source| Error::Cluster { source })?,
+            Some(path) => {
+                let error = |source| Error::Kubeconfig {
+                    path: path.display().to_string(),
+                    source: Box::new(source),
+                };
+                let file = Kubeconfig::read_from(path).map_err(error)?;
+                let options = KubeConfigOptions::default();
+                kube::Config::from_custom_kubeconfig(file, &options)
+                    .await
+                    .map_err(error)?
+            }
+        };
+        // Whoever asks has a limit on the answer as a whole; a watch may be silent for long.
+        config.connect_timeout = Some(Duration::from_secs(5));
+        config.write_timeout = Some(Duration::from_secs(10));
+        // Our loops know when to ask again, and what a failure means until then.
+        config.default_retry = false;
+        kube::Client::try_from(config).map_err(|source| Error::Client {
+            source: Box::new(source),
+        })
+    }
 }

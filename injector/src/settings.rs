@@ -16,6 +16,7 @@ use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 
 use crate::admission;
+use crate::cert::given::Files;
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ pub(crate) enum Verb {
     Serve(Box<Settings>),
     /// The offline command, with the defaults that the webhook would use and what is left of the arguments.
     Inject(Box<admission::Defaults>, Vec<OsString>),
+    Watch(Box<Watch>),
     Version,
     Help,
 }
@@ -41,28 +43,91 @@ pub(crate) struct Settings {
     pub certificate: Certificate,
     /// A folder of profiles, or one profile.
     pub profiles: Option<PathBuf>,
+    /// Who may call; absent: everyone.
+    pub callers: Option<Callers>,
+    /// Whether denials become Events.
+    pub denial_events: bool,
+    /// Where the API is, outside a cluster.
+    pub kubeconfig: Option<PathBuf>,
     pub defaults: admission::Defaults,
+}
+
+/// What looks for pods that were not injected.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    pub health: SocketAddr,
+    pub log_level: LevelFilter,
+    pub log_json: bool,
+    pub kubeconfig: Option<PathBuf>,
+    /// Its own, and the webhook's: where the Lease is, and no pod is looked at.
+    pub namespace: String,
+    pub lease: String,
+    /// By which this replica is told from others.
+    pub identity: String,
+    /// Between two looks.
+    pub period: Duration,
+    /// Whether pods get Events.
+    pub events: bool,
+    /// Namespaces in which nothing is to be injected.
+    pub excluded: Vec<String>,
+}
+
+/// Whose certificates are accepted from callers.
+#[derive(Debug)]
+pub(crate) struct Callers {
+    /// PEM; read again when it changes.
+    pub authorities: PathBuf,
+    /// Common or alternative names, one of which a caller bears; none: any.
+    pub names: Vec<String>,
 }
 
 /// Where the certificate of the webhook comes from.
 #[derive(Debug)]
 pub(crate) enum Certificate {
     Own(Own),
-    Given { cert: PathBuf, key: PathBuf },
+    Given {
+        files: Files,
+        /// Absent: somebody else sees to the `caBundle`.
+        publish: Option<Publish>,
+    },
 }
 
 /// A certificate that the replicas make themselves and publish.
 #[derive(Debug, Clone)]
 pub(crate) struct Own {
-    pub namespace: String,
-    pub service: String,
+    pub service: Service,
     pub secret: String,
+    pub leaf_lifetime: Duration,
+}
+
+/// The authority of given files that is to be published.
+#[derive(Debug, Clone)]
+pub(crate) struct Publish {
+    pub authorities: PathBuf,
+    pub service: Service,
+}
+
+/// How the API server comes here.
+#[derive(Debug, Clone)]
+pub(crate) struct Service {
+    pub namespace: String,
+    pub name: String,
     /// The `MutatingWebhookConfiguration` whose entries get the `caBundle`.
     pub webhook: String,
-    pub leaf_lifetime: Duration,
     /// How long a CA is seen in the API before a leaf that it signed replaces a good one.
     pub settle: Duration,
-    pub kubeconfig: Option<PathBuf>,
+}
+
+impl Service {
+    /// By which it may be called; the first is the API server's.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let (service, namespace) = (&self.name, &self.namespace);
+        vec![
+            format!("{service}.{namespace}.svc"),
+            format!("{service}.{namespace}"),
+            service.clone(),
+        ]
+    }
 }
 
 /// Reads the arguments (without the program's name) and the environment.
@@ -80,11 +145,12 @@ pub(crate) struct Error(Vec<String>);
 
 const PREFIX: &str = "KEYSIDE_INJECTOR_";
 
-/// A setting: the flag without its dashes, its default ("" for none), and what the offline command has to do with it.
+/// A setting: the flag without its dashes, its default ("" for none), and which commands beside `serve` take it.
 struct Entry {
     flag: &'static str,
     default: &'static str,
     offline: bool,
+    watch: bool,
 }
 
 const fn serve(flag: &'static str, default: &'static str) -> Entry {
@@ -92,20 +158,29 @@ const fn serve(flag: &'static str, default: &'static str) -> Entry {
         flag,
         default,
         offline: false,
+        watch: false,
     }
 }
 
+/// Of `serve` and `inject`.
 const fn both(flag: &'static str, default: &'static str) -> Entry {
     Entry {
-        flag,
-        default,
         offline: true,
+        ..serve(flag, default)
+    }
+}
+
+/// Of `serve` and `watch`.
+const fn run(flag: &'static str, default: &'static str) -> Entry {
+    Entry {
+        watch: true,
+        ..serve(flag, default)
     }
 }
 
 const TABLE: &[Entry] = &[
     serve("listen", ":8443"),
-    serve("health", ":8080"),
+    run("health", ":8080"),
     both("agent-image", ""),
     both("vault-address", ""),
     both("auth-mount", "auth/kubernetes"),
@@ -119,21 +194,33 @@ const TABLE: &[Entry] = &[
     both("allow-address-override", "false"),
     both("allow-image-override", "false"),
     both("profiles", ""),
-    both("namespace", ""),
+    Entry {
+        watch: true,
+        ..both("namespace", "")
+    },
     serve("service", "keyside-injector"),
     serve("webhook", "keyside-injector"),
     serve("secret", "keyside-injector-certificate"),
     serve("certificate", "self"),
     serve("tls-cert-file", ""),
     serve("tls-key-file", ""),
+    serve("publish-ca-file", ""),
     serve("leaf-lifetime", "168h"),
     serve("settle", "60s"),
     serve("recheck", "60s"),
     serve("drain", "10s"),
     serve("max-connections", "256"),
-    serve("kubeconfig", ""),
-    serve("log-level", "info"),
-    serve("log-format", "text"),
+    serve("client-ca", ""),
+    serve("client-names", ""),
+    serve("denial-events", "false"),
+    run("lease", "keyside-injector-watch"),
+    run("identity", ""),
+    run("period", "60s"),
+    run("events", "true"),
+    run("excluded-namespaces", ""),
+    run("kubeconfig", ""),
+    run("log-level", "info"),
+    run("log-format", "text"),
 ];
 
 pub(crate) const HELP: &str = "\
@@ -141,6 +228,7 @@ Keyside's admission webhook: puts the agent into annotated pods.
 
   keyside-injector [serve] [flags]     answer admission reviews over HTTPS
   keyside-injector inject -f FILE      the same injection on a manifest; see inject --help
+  keyside-injector watch [flags]       look for pods that ask for the agent and lack it
   keyside-injector version
 
 Each flag has a twin in the environment: --log-level is KEYSIDE_INJECTOR_LOG_LEVEL.
@@ -159,15 +247,23 @@ Each flag has a twin in the environment: --log-level is KEYSIDE_INJECTOR_LOG_LEV
   --profiles FOLDER|FILE    NAME.yaml each: defaults for pods, and what they may choose
   --namespace NAME          the injector's own; its pods are left alone
   --certificate self|given  made and rotated here, or read from files (self)
-  --service NAME            self: the Service the certificate is for (keyside-injector)
-  --webhook NAME            self: MutatingWebhookConfiguration (keyside-injector)
+  --service NAME            the Service that the API server calls (keyside-injector)
+  --webhook NAME            MutatingWebhookConfiguration, whose caBundle is kept (keyside-injector)
   --secret NAME             self: shared by all replicas (keyside-injector-certificate)
   --leaf-lifetime DURATION  self: a new leaf is made after two thirds (168h)
-  --settle DURATION         self: how long a new CA is published before its use (60s)
+  --settle DURATION         how long a new CA is published before its use (60s)
   --recheck DURATION        how often certificate, caBundle, profiles are looked at (60s)
   --tls-cert-file FILE      given: the chain, PEM; read again when it changes
   --tls-key-file FILE       given: its key, PEM
-  --kubeconfig FILE         self: outside a cluster
+  --publish-ca-file FILE    given: what to keep in the caBundle, PEM (nothing)
+  --client-ca FILE, --client-names NAME,…                accept API servers with a certificate
+                            by these authorities only, PEM, and with one of these names only
+  --denial-events true      a Kubernetes Event for each denied pod, rate limited (false)
+  --lease NAME, --identity NAME        watch: who leads, and under which name
+  --period DURATION         watch: between two looks (60s)
+  --events false            watch: no Kubernetes Events of these pods (true)
+  --excluded-namespaces NAME,…         watch: where nothing is to be injected
+  --kubeconfig FILE         where the Kubernetes API is, outside a cluster
   --drain DURATION          accept this long after SIGTERM, unready (10s)
   --max-connections N       (256)
   --log-level LEVEL         trace, debug, info, warn or error (info)

@@ -101,6 +101,17 @@ impl Objects {
         self.0.iter()
     }
 
+    /// Those of one part of the installation.
+    pub(crate) fn of_component(&self, component: &str) -> Self {
+        let label = "/metadata/labels/app.kubernetes.io~1component";
+        let is_meant = |object: &&Value| {
+            object
+                .pointer(label)
+                .is_some_and(|label| label == component)
+        };
+        Self(self.iter().filter(is_meant).cloned().collect())
+    }
+
     /// The only object of that kind.
     pub(crate) fn the(&self, kind: &str) -> anyhow::Result<&Value> {
         let mut all = self.iter().filter(|object| object["kind"] == kind);

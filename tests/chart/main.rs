@@ -1,9 +1,12 @@
 //! The chart, rendered by the real Helm engine; the images that it installs; and the pages that tell of both.
 
 mod annotations;
+mod certificate;
 mod helm;
 mod image;
 mod objects;
 mod pages;
 mod program;
+mod rights;
 mod values;
+mod watch;

@@ -33,6 +33,8 @@ fn renders_objects_that_the_kubernetes_schemas_accept() -> anyhow::Result<()> {
             ..Release::default()
         },
         Release::with(json!({"podDisruptionBudget": {"enabled": false}, "replicas": 1})),
+        Release::with(json!({"certificate": {"mode": "given", "given": {"secret": "mine"}}})),
+        Release::with(json!({"watch": {"enabled": true}})),
         Release::with(json!({"image": {"tag": "edge"}, "agent": {"image": {"tag": "edge"}}})),
     ];
     for kubernetes in KUBERNETES {
@@ -234,7 +236,7 @@ fn may_do_this_and_nothing_else() -> anyhow::Result<()> {
     assert_eq!(
         rights,
         [
-            r#"ClusterRole: ["get","patch"] ["mutatingwebhookconfigurations"] ["keyside-injector"]"#,
+            r#"ClusterRole: ["get","patch","watch"] ["mutatingwebhookconfigurations"] ["keyside-injector"]"#,
             r#"Role: ["get","update"] ["secrets"] ["keyside-injector-certificate"]"#,
             r#"Role: ["create"] ["secrets"] null"#,
         ]

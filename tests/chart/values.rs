@@ -12,7 +12,7 @@ use crate::helm::{Objects, Release};
 const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 /// A real one, for a century: the injector reads it at its start.
-const CA: &str = "\
+pub(crate) const CA: &str = "\
 -----BEGIN CERTIFICATE-----\n\
 MIIBhTCCASugAwIBAgIUPDTg26zePFp/2eWfOVrUhkjQzmkwCgYIKoZIzj0EAwIw\n\
 FzEVMBMGA1UEAwwMQ0Egb2YgYSB0ZXN0MCAXDTI2MTEyMzE3MDIzMFoYDzIxMjYx\n\
@@ -67,6 +67,10 @@ pub(crate) fn everything() -> Value {
             "excludedNamespaces": ["legacy"],
             "namespaceLabels": {"keyside": "on"},
         },
+        "certificate": {"self": {"leafLifetime": "48h", "settle": "30s"}},
+        "denialEvents": true,
+        "callers": {"configMap": "callers", "key": "api.pem", "names": ["api", "other"]},
+        "drainSeconds": 25,
         "podDisruptionBudget": {"enabled": true, "maxUnavailable": 2},
         "serviceAccount": {"annotations": {"a": "account"}},
         "service": {"annotations": {"a": "service"}},
@@ -82,7 +86,7 @@ pub(crate) fn everything() -> Value {
 }
 
 /// Which value is seen where, once [`everything`] is set: value, place (see [`at`]), what is there.
-const EFFECTS: [(&str, &str, &str); 39] = [
+const EFFECTS: [(&str, &str, &str); 49] = [
     (
         "fullnameOverride",
         "Service /metadata/name",
@@ -153,6 +157,32 @@ const EFFECTS: [(&str, &str, &str); 39] = [
         "webhook /namespaceSelector/matchLabels/keyside",
         r#""on""#,
     ),
+    (
+        "certificate.self.leafLifetime",
+        "env LEAF_LIFETIME",
+        r#""48h""#,
+    ),
+    ("certificate.self.settle", "env SETTLE", r#""30s""#),
+    ("denialEvents", "env DENIAL_EVENTS", r#""true""#),
+    ("denialEvents", "webhook /sideEffects", r#""NoneOnDryRun""#),
+    (
+        "denialEvents",
+        "ClusterRole /rules/1",
+        r#"{"apiGroups": [""], "resources": ["events"], "verbs": ["create"]}"#,
+    ),
+    (
+        "callers.configMap",
+        "pod /volumes/1/configMap/name",
+        r#""callers""#,
+    ),
+    (
+        "callers.key",
+        "env CLIENT_CA",
+        r#""/etc/keyside-callers/api.pem""#,
+    ),
+    ("callers.names", "env CLIENT_NAMES", r#""api,other""#),
+    ("drainSeconds", "env DRAIN", r#""25s""#),
+    ("drainSeconds", "pod /terminationGracePeriodSeconds", "45"),
     (
         "podDisruptionBudget.maxUnavailable",
         "PodDisruptionBudget /spec/maxUnavailable",
@@ -240,7 +270,23 @@ fn at(objects: &Objects, place: &str) -> anyhow::Result<Value> {
 }
 
 /// Values whose effect has a test of its own below.
-const ELSEWHERE: [&str; 3] = [
+const ELSEWHERE: [&str; 19] = [
+    "watch.enabled",
+    "watch.replicas",
+    "watch.period",
+    "watch.events",
+    "watch.resources.requests.cpu",
+    "watch.resources.requests.memory",
+    "watch.resources.limits.memory",
+    "certificate.mode",
+    "certificate.certManager.issuer.name",
+    "certificate.certManager.issuer.kind",
+    "certificate.certManager.issuer.group",
+    "certificate.certManager.duration",
+    "certificate.certManager.renewBefore",
+    "certificate.given.secret",
+    "certificate.given.publish",
+    "certificate.given.caBundle",
     "image.tag",
     "agent.image.tag",
     "podDisruptionBudget.enabled",
@@ -414,6 +460,28 @@ fn wrong_values_are_refused_by_their_path() -> anyhow::Result<()> {
             json!({"resources": {"limits": {"memory": "much"}}}),
             "/resources/limits/memory",
         ),
+        (json!({"certificate": {"mode": "own"}}), "/certificate/mode"),
+        (
+            json!({"certificate": {"mode": "given"}}),
+            "/certificate/given/secret",
+        ),
+        (
+            json!({"certificate": {"self": {"leafLifetime": "7 days"}}}),
+            "/certificate/self/leafLifetime",
+        ),
+        (
+            json!({"certificate": {"certManager": {"duration": "90d"}}}),
+            "/certificate/certManager/duration",
+        ),
+        (
+            json!({"certificate": {"given": {"caBundle": "no certificate"}}}),
+            "/certificate/given/caBundle",
+        ),
+        (json!({"watch": {"period": "often"}}), "/watch/period"),
+        (json!({"watch": {"replicas": 0}}), "/watch/replicas"),
+        (json!({"callers": {"key": "a/b"}}), "/callers/key"),
+        (json!({"callers": {"names": ["a,b"]}}), "/callers/names/0"),
+        (json!({"drainSeconds": -1}), "/drainSeconds"),
         (json!({"podAnnotations": {"a": true}}), "/podAnnotations/a"),
         (
             json!({"topologySpread": {"whenUnsatisfiable": "Never"}}),

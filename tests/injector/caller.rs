@@ -7,11 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use keyside_harness::pki;
+use rustls::client::WantsClientCert;
 use rustls::{
-    ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
+    ClientConfig, ClientConnection, ConfigBuilder, RootCertStore, StreamOwned,
+    SupportedProtocolVersion,
 };
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use serde_json::Value;
 
 pub(crate) struct Caller {
@@ -45,22 +48,33 @@ impl Caller {
         name: &str,
         versions: &[&'static SupportedProtocolVersion],
     ) -> anyhow::Result<Self> {
-        let mut roots = RootCertStore::empty();
-        for authority in CertificateDer::pem_slice_iter(bundle) {
-            roots.add(authority?)?;
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(versions)?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let config = trusting(bundle, versions)?.with_no_client_auth();
+        Ok(Self::over(address, name, config))
+    }
+
+    /// One with a certificate of its own.
+    pub(crate) fn presenting(
+        address: &str,
+        bundle: &[u8],
+        name: &str,
+        leaf: &pki::Leaf,
+    ) -> anyhow::Result<Self> {
+        let chain = CertificateDer::pem_slice_iter(leaf.certificate.as_bytes());
+        let chain = chain.collect::<Result<Vec<_>, _>>()?;
+        let key = PrivateKeyDer::from_pem_slice(leaf.key.as_bytes())?;
+        let config = trusting(bundle, rustls::DEFAULT_VERSIONS)?;
+        let config = config.with_client_auth_cert(chain, key)?;
+        Ok(Self::over(address, name, config))
+    }
+
+    fn over(address: &str, name: &str, mut config: ClientConfig) -> Self {
         // As Go's client offers it.
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Self {
+        Self {
             address: address.to_owned(),
             name: name.to_owned(),
             config: Arc::new(config),
-        })
+        }
     }
 
     pub(crate) fn connect(&self) -> anyhow::Result<Connection> {
@@ -83,6 +97,20 @@ impl Caller {
     pub(crate) fn review(&self, review: &[u8]) -> anyhow::Result<Answer> {
         self.connect()?.review(review)
     }
+}
+
+fn trusting(
+    bundle: &[u8],
+    versions: &[&'static SupportedProtocolVersion],
+) -> anyhow::Result<ConfigBuilder<ClientConfig, WantsClientCert>> {
+    let mut roots = RootCertStore::empty();
+    for authority in CertificateDer::pem_slice_iter(bundle) {
+        roots.add(authority?)?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    Ok(ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)?
+        .with_root_certificates(roots))
 }
 
 impl Connection {

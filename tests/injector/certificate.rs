@@ -1,11 +1,15 @@
 //! The certificate that replicas make, publish, share and rotate.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{Method, StatusCode};
+use keyside_harness::kube::{Access, Fault};
 use keyside_harness::poll;
+use serde_json::json;
 use tokio::time::Instant;
 
 use crate::caller::Caller;
@@ -87,22 +91,180 @@ fn asks_the_api_for_nothing_beyond_its_rights() -> anyhow::Result<()> {
     injector.wait_until_ready()?;
     let first = cluster.secret("tls.crt")?;
     wait_for("another leaf", || Ok(cluster.secret("tls.crt")? != first))?;
-    let secrets = cluster::secret_path();
-    let collection = secrets.rsplit_once('/').unwrap().0.to_owned();
+    poll::until("the watch", poll::LIMIT, || {
+        let used: Vec<String> = cluster.api.accesses().iter().map(right).collect();
+        let known = [
+            "create secrets in keyside-system",
+            "get secrets keyside-injector-certificate in keyside-system",
+            "get mutatingwebhookconfigurations keyside-injector",
+            "patch mutatingwebhookconfigurations keyside-injector",
+            "update secrets keyside-injector-certificate in keyside-system",
+            "watch mutatingwebhookconfigurations keyside-injector",
+        ];
+        let (used, known) = (used.iter().map(String::as_str).collect(), known.into());
+        let (used, known): (BTreeSet<&str>, BTreeSet<&str>) = (used, known);
+        anyhow::ensure!(used == known, "{used:#?}");
+        Ok(())
+    })?;
     for request in cluster.api.requests() {
-        let path = request.path.split('?').next().unwrap_or_default();
-        let allowed = match request.method {
-            Method::GET => path == secrets || path == cluster::webhook_path(),
-            Method::PUT => path == secrets,
-            Method::POST => path == collection,
-            Method::PATCH => path == cluster::webhook_path(),
-            _ => false,
-        };
-        assert!(allowed, "{} {}", request.method, request.path);
         let token = format!("Bearer {}", keyside_harness::kube::TOKEN);
         assert_eq!(request.header("authorization"), Some(token.as_str()));
     }
     Ok(())
+}
+
+/// A right, in one line.
+fn right(access: &Access) -> String {
+    let name = access.name.as_ref().map(|name| format!(" {name}"));
+    let namespace = access.namespace.as_ref().map(|name| format!(" in {name}"));
+    let (name, namespace) = (name.unwrap_or_default(), namespace.unwrap_or_default());
+    format!("{} {}{name}{namespace}", access.verb, access.resource)
+}
+
+#[test]
+fn owns_the_ca_bundle_of_every_entry_and_nothing_else() -> anyhow::Result<()> {
+    let cluster = Cluster::start()?;
+    cluster.injector(&[])?.wait_until_ready()?;
+    let configuration = cluster
+        .api
+        .object(&cluster::webhook_path())
+        .context("gone")?;
+    let managers = &configuration["metadata"]["managedFields"];
+    let [manager] = managers.as_array().context("no managers")?.as_slice() else {
+        anyhow::bail!("{managers}");
+    };
+    assert_eq!(manager["manager"], "keyside-injector");
+    assert_eq!(manager["operation"], "Apply");
+    let entries = manager["fields"]["webhooks"]
+        .as_array()
+        .context("no entries")?;
+    let bundle = STANDARD.encode(cluster.bundle()?);
+    for (entry, name) in entries
+        .iter()
+        .zip(["inject.keyside.dev", "compat.keyside.dev"])
+    {
+        assert_eq!(
+            *entry,
+            json!({ "name": name, "clientConfig": { "caBundle": bundle } })
+        );
+    }
+    assert_eq!(entries.len(), 2);
+    Ok(())
+}
+
+#[test]
+fn a_bundle_that_was_emptied_is_put_right_without_waiting_for_the_next_look() -> anyhow::Result<()>
+{
+    let cluster = Cluster::start()?;
+    let injector = cluster.injector(&["--recheck=1h", "--leaf-lifetime=24h"])?;
+    injector.wait_until_ready()?;
+    let bundle = cluster.bundle()?;
+    for _ in 0..3 {
+        cluster.install_webhook();
+        wait_for("the bundle again", || {
+            Ok(cluster.bundle().is_ok_and(|found| found == bundle))
+        })?;
+    }
+    Ok(())
+}
+
+/// The replicas that are there go on serving what the old authority signed.
+#[test]
+fn a_new_replica_without_a_secret_keeps_the_published_authority_beside_its_own()
+-> anyhow::Result<()> {
+    let cluster = Cluster::start()?;
+    let old = cluster.injector(&["--recheck=1h", "--leaf-lifetime=24h"])?;
+    old.wait_until_ready()?;
+    let (bundle, leaf) = (cluster.bundle()?, cluster.secret("tls.crt")?);
+    // The old one cannot see any of what follows.
+    let account = keyside_harness::kube::TOKEN;
+    cluster.api.disturb(Fault::stale().for_account(account));
+    cluster.api.delete(&cluster::secret_path());
+    let kubeconfig = cluster.api.kubeconfig_of("new")?;
+    let kubeconfig = format!("--kubeconfig={}", kubeconfig.display());
+    let new = Injector::start(&[kubeconfig.as_str(), "--settle=1h"])?;
+    new.wait_until_ready()?;
+    assert_ne!(cluster.secret("tls.crt")?, leaf);
+    let both = cluster.bundle()?;
+    assert!(
+        contains(&both, bundle.trim_ascii()),
+        "the old authority is gone"
+    );
+    assert_eq!(cluster.secret("ca.crt")?, both);
+    for replica in [&old, &new] {
+        let answer = cluster
+            .caller(replica)?
+            .review(&cluster::recording("plain")?)?;
+        assert_eq!(answer.status, 200);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_secret_that_was_put_back_from_an_old_copy_takes_no_published_authority_away()
+-> anyhow::Result<()> {
+    let cluster = Cluster::start()?;
+    cluster.injector(&[])?.wait_until_ready()?;
+    let (copy, old) = (
+        cluster
+            .api
+            .object(&cluster::secret_path())
+            .context("no Secret")?,
+        cluster.bundle()?,
+    );
+    // Certificates count whole seconds, and so does what is newer.
+    let made = Instant::now();
+    poll::until("the next second", poll::LIMIT, || {
+        let passed = made.elapsed() > Duration::from_millis(1100);
+        passed.then_some(()).ok_or("the same second")
+    })?;
+    cluster.api.delete(&cluster::secret_path());
+    cluster.install_webhook();
+    cluster.injector(&[])?.wait_until_ready()?;
+    let newer = cluster.bundle()?;
+    assert!(
+        !contains(&newer, old.trim_ascii()),
+        "it was to be forgotten"
+    );
+
+    drop(cluster.api.put(&cluster::secret_path(), copy));
+    cluster.injector(&[])?.wait_until_ready()?;
+    let all = cluster.bundle()?;
+    for authority in [&old, &newer] {
+        assert!(
+            contains(&all, authority.trim_ascii()),
+            "an authority is gone"
+        );
+    }
+    let count = String::from_utf8(all)?.matches("BEGIN CERTIFICATE").count();
+    assert_eq!(count, 3, "the one that is newest now comes first");
+    Ok(())
+}
+
+#[test]
+fn a_leaf_of_a_new_authority_waits_until_the_authority_has_settled() -> anyhow::Result<()> {
+    let cluster = Cluster::start()?;
+    let injector = cluster.injector(&["--settle=1h"])?;
+    injector.wait_until_ready()?;
+    let served = || injector.child.events("certificate_served").len();
+    assert_eq!(served(), 1);
+    // Another installation's Secret, with its authority published beside ours.
+    let other = Cluster::start()?;
+    other.injector(&[])?.wait_until_ready()?;
+    let mut secret = other
+        .api
+        .object(&cluster::secret_path())
+        .context("no Secret")?;
+    let both = [other.bundle()?, cluster.bundle()?].concat();
+    secret["data"]["ca.crt"] = STANDARD.encode(&both).into();
+    drop(cluster.api.put(&cluster::secret_path(), secret));
+    wait_for("both published", || Ok(cluster.bundle()? == both))?;
+    let looks = cluster.api.requests().len();
+    wait_for("more looks", || {
+        Ok(cluster.api.requests().len() > looks + 10)
+    })?;
+    assert_eq!(served(), 1, "it replaced a good leaf at once");
+    injector.wait_until_ready()
 }
 
 #[test]
@@ -346,60 +508,16 @@ fn keeps_serving_while_the_api_is_away() -> anyhow::Result<()> {
     Ok(())
 }
 
-#[test]
-fn a_given_certificate_is_served_and_read_again_when_it_changes() -> anyhow::Result<()> {
-    let pki = keyside_harness::pki::Pki::new()?;
-    let leaf = pki.server("webhook", &[SERVICE])?;
-    let flags = [
-        "--certificate=given".to_owned(),
-        format!("--tls-cert-file={}", leaf.certificate_path.display()),
-        format!("--tls-key-file={}", leaf.key_path.display()),
-        "--recheck=20ms".to_owned(),
-    ];
-    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    let injector = Injector::start(&flags)?;
-    injector.wait_until_ready()?;
-    let call = |authority: &str, name: &str| {
-        Caller::new(&injector.webhook, authority.as_bytes(), name)?
-            .review(&cluster::recording("plain")?)
-    };
-    assert_eq!(call(&pki.ca(), SERVICE)?.status, 200);
-    // Half of a pair is no pair: the old one stays.
-    std::fs::write(&leaf.key_path, "nonsense")?;
-    poll::until("a failed look", poll::LIMIT, || {
-        match injector.metric::<u64>("keyside_injector_certificate_failures_total") {
-            Ok(failures) if failures > 0 => Ok(()),
-            other => Err(format!("{other:?}")),
-        }
-    })?;
-    assert_eq!(call(&pki.ca(), SERVICE)?.status, 200);
-    pki.server("webhook", &["new.example.com"])?;
-    wait_for("the new certificate", || {
-        Ok(call(&pki.ca(), "new.example.com").is_ok())
-    })
-}
-
-#[test]
-fn a_given_certificate_that_is_not_there_fails_the_start() {
-    let flags = [
-        "--certificate=given",
-        "--tls-cert-file=/not/there",
-        "--tls-key-file=/not/there",
-    ];
-    let error = Injector::start(&flags).err().expect("it must not start");
-    assert!(
-        format!("{error:#}").contains("reading /not/there"),
-        "{error:#}"
-    );
-}
-
-fn wait_for(what: &str, mut is_so: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+pub(crate) fn wait_for(
+    what: &str,
+    mut is_so: impl FnMut() -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
     poll::until(what, poll::LIMIT, || match is_so() {
         Ok(true) => Ok(()),
         other => Err(format!("{other:?}")),
     })
 }
 
-fn contains(text: &[u8], part: &[u8]) -> bool {
+pub(crate) fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }

@@ -6,11 +6,18 @@
 )]
 
 mod caller;
+mod callers;
 mod certificate;
 mod cluster;
+mod events;
+mod fleet;
+mod given;
+mod metrics;
 mod offline;
 mod pods;
 mod profiles;
 mod recorded;
+mod rotations;
 mod shapes;
+mod watch;
 mod webhook;

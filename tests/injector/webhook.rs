@@ -217,11 +217,11 @@ fn counts_decisions_and_times_them() -> anyhow::Result<()> {
     caller.review(b"nonsense")?;
     let count = |name: &str| injector.metric::<u64>(name);
     assert_eq!(
-        count(r#"keyside_injector_admissions_total{decision="untouched"}"#)?,
+        count(r#"keyside_injector_admissions_total{decision="untouched",reason="not_a_pod"}"#)?,
         1
     );
     assert_eq!(
-        count(r#"keyside_injector_admissions_total{decision="refused"}"#)?,
+        count(r#"keyside_injector_admissions_total{decision="refused",reason="not_a_review"}"#)?,
         1
     );
     assert_eq!(
@@ -231,10 +231,16 @@ fn counts_decisions_and_times_them() -> anyhow::Result<()> {
     let within = count(r#"keyside_injector_admission_duration_seconds_bucket{le="0.1"}"#)?;
     assert!(within >= 1, "no decision within 100 ms");
 
-    let expiry: f64 = injector.metric("keyside_injector_certificate_expiry_timestamp_seconds")?;
-    let now = std::time::UNIX_EPOCH.elapsed()?.as_secs_f64();
-    let days = (expiry - now) / 86_400.0;
-    assert!((6.9..=7.0).contains(&days), "{days} days");
+    for (certificate, lifetime) in [("leaf", 7.0), ("authority", 70.0)] {
+        let name = "keyside_injector_certificate_expiry_timestamp_seconds";
+        let expiry: f64 = injector.metric(&format!("{name}{{certificate=\"{certificate}\"}}"))?;
+        let now = std::time::UNIX_EPOCH.elapsed()?.as_secs_f64();
+        let days = (expiry - now) / 86_400.0;
+        assert!(
+            (lifetime - 0.1..=lifetime).contains(&days),
+            "{certificate}: {days} days"
+        );
+    }
 
     let stranger = Cluster::start()?;
     let other = stranger.injector(&[])?;
@@ -368,6 +374,20 @@ fn a_port_in_use_fails_the_start() -> anyhow::Result<()> {
 }
 
 #[test]
+fn tells_its_version_on_the_plain_port() -> anyhow::Result<()> {
+    let (_cluster, injector, _caller) = ready(&[])?;
+    let version = concat!("keyside-injector ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(injector.get("/version")?, (200, version.to_owned()));
+    let build = concat!(
+        "keyside_injector_build_info{version=\"",
+        env!("CARGO_PKG_VERSION"),
+        "\"}"
+    );
+    assert_eq!(injector.metric::<u64>(build)?, 1);
+    Ok(())
+}
+
+#[test]
 fn says_its_version_and_how_to_use_it() -> anyhow::Result<()> {
     let version = concat!("keyside-injector ", env!("CARGO_PKG_VERSION"));
     for (argument, says) in [("version", version), ("--help", "--listen")] {
@@ -388,12 +408,14 @@ fn ready(flags: &[&str]) -> anyhow::Result<(Cluster, Injector, Caller)> {
     Ok((cluster, injector, caller))
 }
 
+/// All that were counted, whatever was decided.
 fn decisions(injector: &Injector) -> anyhow::Result<u64> {
-    let decisions = ["patched", "unchanged", "untouched", "denied", "refused"];
-    let count = |name| {
-        injector.metric::<u64>(&format!(
-            "keyside_injector_admissions_total{{decision=\"{name}\"}}"
-        ))
-    };
-    decisions.map(count).into_iter().sum()
+    let (_, text) = injector.get("/metrics")?;
+    let counts = text.lines().filter_map(|line| {
+        let (labels, count) = line.rsplit_once(' ')?;
+        labels
+            .starts_with("keyside_injector_admissions_total{")
+            .then(|| count.parse::<u64>())
+    });
+    Ok(counts.sum::<Result<_, _>>()?)
 }

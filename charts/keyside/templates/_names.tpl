@@ -38,6 +38,21 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
+{{/* Of what looks for pods without the agent: the Service must not select it. */}}
+{{- define "keyside.watchSelectorLabels" -}}
+app.kubernetes.io/name: keyside-injector-watch
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "keyside.watchLabels" -}}
+{{ include "keyside.watchSelectorLabels" . }}
+app.kubernetes.io/component: watch
+app.kubernetes.io/part-of: keyside
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
 {{/* Takes a list: the image's values, the default tag. */}}
 {{- define "keyside.image" -}}
 {{- $image := index . 0 -}}

@@ -4,21 +4,21 @@
 //! after the other. A pair that does not fit is therefore no alarm at once: the old one is kept and the next look
 //! decides.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use keyside_lifecycle::error;
 use keyside_lifecycle::readiness::{Part, Readiness};
 use keyside_lifecycle::shutdown::Shutdown;
+use rustls::sign::CertifiedKey;
 
 use super::kept;
 use super::metrics::Metrics;
 use super::resolver::Resolver;
 
 pub(crate) struct Task {
-    cert: PathBuf,
-    key: PathBuf,
+    files: Files,
     recheck: Duration,
     resolver: Resolver,
     readiness: Readiness,
@@ -29,9 +29,16 @@ pub(crate) struct Task {
     pending: Option<Part>,
 }
 
-/// The bytes of both files, and when the certificate ends.
+/// Where chain and key are.
+#[derive(Clone, Debug)]
+pub(crate) struct Files {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+}
+
+/// What is served, and when it ends.
 struct Served {
-    files: (Vec<u8>, Vec<u8>),
+    certificate: Arc<CertifiedKey>,
     until: SystemTime,
 }
 
@@ -48,12 +55,28 @@ pub(crate) enum Error {
         key: PathBuf,
         source: kept::Error,
     },
+    #[error("there is no authority in {} that is not over", path.display())]
+    NoAuthority { path: PathBuf },
+}
+
+impl Files {
+    /// The pair, and when it ends.
+    pub(crate) async fn read(&self) -> Result<(Arc<CertifiedKey>, SystemTime), Error> {
+        let (cert, key) = (read(&self.cert).await?, read(&self.key).await?);
+        let pair = kept::given(&cert, &key);
+        let (certificate, until) = pair.map_err(|source| Error::Pair {
+            cert: self.cert.clone(),
+            key: self.key.clone(),
+            source,
+        })?;
+        Ok((Arc::new(certificate), until))
+    }
 }
 
 impl Task {
     /// Reads the files once, so that a wrong path fails the start.
     pub(crate) async fn new(
-        (cert, key): (PathBuf, PathBuf),
+        files: Files,
         recheck: Duration,
         resolver: Resolver,
         readiness: &Readiness,
@@ -62,8 +85,7 @@ impl Task {
         let pending = Some(readiness.part("the certificate"));
         let readiness = readiness.clone();
         let mut task = Self {
-            cert,
-            key,
+            files,
             recheck,
             resolver,
             readiness,
@@ -93,25 +115,16 @@ impl Task {
     }
 
     async fn look(&mut self) -> Result<(), Error> {
-        let files = (read(&self.cert).await?, read(&self.key).await?);
-        if self
-            .served
-            .as_ref()
-            .is_some_and(|served| served.files == files)
-        {
+        let (certificate, until) = self.files.read().await?;
+        let served = self.served.as_ref();
+        if served.is_some_and(|served| served.certificate.cert == certificate.cert) {
             return Ok(());
         }
-        let pair = kept::given(&files.0, &files.1);
-        let (certificate, until) = pair.map_err(|source| Error::Pair {
-            cert: self.cert.clone(),
-            key: self.key.clone(),
-            source,
-        })?;
-        self.resolver.serve(Arc::new(certificate));
+        self.resolver.serve(Arc::clone(&certificate));
         self.metrics.rotations.inc();
-        self.metrics.expires(until);
-        tracing::info!(event = "certificate_served", path = %self.cert.display());
-        self.served = Some(Served { files, until });
+        self.metrics.leaf_expires(until);
+        tracing::info!(event = "certificate_served", path = %self.files.cert.display());
+        self.served = Some(Served { certificate, until });
         Ok(())
     }
 
@@ -148,9 +161,9 @@ impl Task {
     }
 }
 
-async fn read(path: &PathBuf) -> Result<Vec<u8>, Error> {
+pub(crate) async fn read(path: &Path) -> Result<Vec<u8>, Error> {
     tokio::fs::read(path).await.map_err(|source| Error::Read {
-        path: path.clone(),
+        path: path.to_owned(),
         source,
     })
 }

@@ -26,6 +26,9 @@ pub(crate) enum Error {
     Authority { source: rcgen::Error },
 }
 
+/// How the names of our authorities begin.
+pub(crate) const AUTHORITY: &str = "Keyside injector CA";
+
 /// A self-signed authority with a name of its own, so that an issuer's name tells which authority signed.
 pub(crate) fn authority(now: SystemTime, lifetime: Duration) -> Result<Issued, Error> {
     let key = KeyPair::generate().map_err(|source| Error::Key { source })?;
@@ -35,7 +38,7 @@ pub(crate) fn authority(now: SystemTime, lifetime: Duration) -> Result<Issued, E
         .iter()
         .take(8)
         .fold(0_u64, |id, byte| id << 8 | u64::from(*byte));
-    let name = format!("Keyside injector CA {id:016x}");
+    let name = format!("{AUTHORITY} {id:016x}");
     params.distinguished_name.push(DnType::CommonName, &name);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![

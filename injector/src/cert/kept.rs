@@ -16,6 +16,7 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
+use super::bundle::Authority;
 use super::issue::{self, Issued};
 use super::rotation::{Facts, Policy, Step, Validity};
 
@@ -152,6 +153,19 @@ impl Kept {
         Self::read(BTreeMap::from(data), names).map(Some)
     }
 
+    /// The same with further authorities, which signed what some replica may serve.
+    pub(crate) fn beside(self, others: &[Authority], names: &[String]) -> Result<Self, Error> {
+        if others.is_empty() {
+            return Ok(self);
+        }
+        let mut data = self.data;
+        let authorities = data.entry(AUTHORITIES.to_owned()).or_default();
+        for other in others {
+            authorities.extend_from_slice(other.pem().as_bytes());
+        }
+        Self::read(data, names)
+    }
+
     pub(crate) fn data(&self) -> &BTreeMap<String, Vec<u8>> {
         &self.data
     }
@@ -264,7 +278,7 @@ fn covers(leaf: &X509Certificate<'_>, names: &[String]) -> bool {
         .all(|name| alternatives.contains(&GeneralName::DNSName(name)))
 }
 
-fn validity(certificate: &X509Certificate<'_>) -> Validity {
+pub(crate) fn validity(certificate: &X509Certificate<'_>) -> Validity {
     let at = |time: x509_parser::time::ASN1Time| {
         UNIX_EPOCH + Duration::from_secs(u64::try_from(time.timestamp()).unwrap_or_default())
     };

@@ -2,13 +2,13 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use prometheus::{Gauge, IntCounter, Registry};
+use prometheus::{GaugeVec, IntCounter, Opts, Registry};
 
 #[derive(Clone)]
 pub(crate) struct Metrics {
     pub rotations: IntCounter,
     pub failures: IntCounter,
-    expiry: Gauge,
+    expiry: GaugeVec,
 }
 
 impl Metrics {
@@ -22,9 +22,12 @@ impl Metrics {
                 "keyside_injector_certificate_failures_total",
                 "Looks at certificate and caBundle that failed.",
             )?,
-            expiry: Gauge::new(
-                "keyside_injector_certificate_expiry_timestamp_seconds",
-                "When the certificate that is served ends; 0 while there is none.",
+            expiry: GaugeVec::new(
+                Opts::new(
+                    "keyside_injector_certificate_expiry_timestamp_seconds",
+                    "When what is served ends: the leaf, and the newest authority where it is made here.",
+                ),
+                &["certificate"],
             )?,
         };
         registry.register(Box::new(metrics.rotations.clone()))?;
@@ -33,11 +36,18 @@ impl Metrics {
         Ok(metrics)
     }
 
-    pub(crate) fn expires(&self, at: SystemTime) {
-        self.expiry.set(
-            at.duration_since(UNIX_EPOCH)
-                .unwrap_or_default()
-                .as_secs_f64(),
-        );
+    pub(crate) fn leaf_expires(&self, at: SystemTime) {
+        self.expires("leaf", at);
+    }
+
+    pub(crate) fn authority_expires(&self, at: SystemTime) {
+        self.expires("authority", at);
+    }
+
+    fn expires(&self, certificate: &str, at: SystemTime) {
+        let seconds = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.expiry
+            .with_label_values(&[certificate])
+            .set(seconds.as_secs_f64());
     }
 }

@@ -1,17 +1,19 @@
 //! What handshakes get, whether the API server accepts it, and what readiness says about both.
 //!
 //! Invariant: a leaf is served only if every entry of the webhook configuration was just seen to trust it.
-//! Invariant: ready while what is served is valid and trusted, whatever else fails.
+//! Invariant: ready while what is served is valid and trusted, whatever else fails. It ends being ready a little before
+//! the leaf does: the endpoints of a Service follow late.
 
 use std::error::Error;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwapOption;
 use keyside_lifecycle::error;
 use keyside_lifecycle::readiness::{Part, Readiness};
 use rustls::sign::CertifiedKey;
 
-use super::kept::{self, Kept};
+use super::kept;
 use super::metrics::Metrics;
 use super::resolver::Resolver;
 use super::trust::Published;
@@ -19,17 +21,39 @@ use super::trust::Published;
 pub(crate) struct Serving {
     /// By which the API server calls.
     names: Vec<String>,
+    /// How long what trusts a leaf is seen before the leaf replaces a good one.
+    settle: Duration,
     resolver: Resolver,
     readiness: Readiness,
     metrics: Metrics,
     leaf: Option<Leaf>,
     /// There while this replica is not ready on account of its certificate.
     pending: Option<Part>,
+    remark: Remark,
 }
+
+/// What is wrong although this replica is ready. Clones share one text.
+#[derive(Clone, Default)]
+pub(crate) struct Remark(Arc<ArcSwapOption<String>>);
+
+impl Remark {
+    pub(crate) fn text(&self) -> Option<Arc<String>> {
+        self.0.load_full()
+    }
+
+    fn note(&self, text: Option<String>) {
+        self.0.store(text.map(Arc::new));
+    }
+}
+
+/// Longer than a kubelet and a cluster take to notice that a replica is not ready.
+const LONGEST_MARGIN: Duration = Duration::from_mins(1);
 
 struct Leaf {
     certificate: Arc<CertifiedKey>,
     until: SystemTime,
+    /// For how long before that this replica is not ready.
+    margin: Duration,
     /// Whether every entry trusted it when the API was last read.
     is_trusted: bool,
 }
@@ -37,13 +61,16 @@ struct Leaf {
 impl Serving {
     pub(crate) fn new(
         names: Vec<String>,
+        settle: Duration,
         resolver: Resolver,
-        readiness: &Readiness,
+        (readiness, remark): (&Readiness, &Remark),
         metrics: Metrics,
     ) -> Self {
         Self {
             names,
+            settle,
             resolver,
+            remark: remark.clone(),
             readiness: readiness.clone(),
             metrics,
             leaf: None,
@@ -58,29 +85,36 @@ impl Serving {
         }
     }
 
-    /// Serves the leaf that the Secret keeps if every entry trusts it.
+    /// Serves this leaf if every entry trusts it, and has for long enough: `seen` says since when every entry was seen
+    /// to hold the bundle that does. API servers learn of a bundle one after the other. Tells whether it is newly served.
     pub(crate) fn offer(
         &mut self,
         published: &Published,
-        kept: &Kept,
+        certificate: Arc<CertifiedKey>,
+        until: SystemTime,
+        seen: Option<SystemTime>,
         now: SystemTime,
-    ) -> Result<(), rustls::Error> {
-        let certificate = kept.leaf();
+    ) -> Result<bool, rustls::Error> {
         verify(&self.names, published, &certificate, now)?;
-        let current = self.leaf.as_ref();
-        if current.is_some_and(|leaf| leaf.certificate.cert == certificate.cert) {
-            return Ok(());
+        let is_settled = seen.is_some_and(|since| now >= since + self.settle);
+        if let Some(leaf) = &self.leaf {
+            let is_same = leaf.certificate.cert == certificate.cert;
+            let is_good = leaf.is_trusted && now + self.settle < leaf.until;
+            if is_same || (is_good && !is_settled) {
+                return Ok(false);
+            }
         }
-        let until = kept.facts().leaf.until;
+        let left = until.duration_since(now).unwrap_or_default();
         self.resolver.serve(Arc::clone(&certificate));
-        self.metrics.expires(until);
+        self.metrics.leaf_expires(until);
         self.leaf = Some(Leaf {
             certificate,
             until,
+            margin: LONGEST_MARGIN.min(left / 6),
             is_trusted: true,
         });
         tracing::info!(event = "certificate_served", name = self.names.first());
-        Ok(())
+        Ok(true)
     }
 
     /// Says what is missing, and what failed last.
@@ -90,14 +124,26 @@ impl Serving {
             Some(leaf) if leaf.until <= now => {
                 "a new certificate: the one that is served has expired"
             }
+            Some(leaf) if leaf.until <= now + leaf.margin => {
+                "a new certificate: the one that is served ends in a moment"
+            }
             Some(leaf) if !leaf.is_trusted => {
                 "the caBundle to trust the certificate that is served"
             }
-            Some(_) => {
+            Some(leaf) => {
                 self.pending = None;
+                self.remark.note(failure.map(|failure| {
+                    let left = leaf.until.duration_since(now).unwrap_or_default();
+                    let failure = error::chain(failure);
+                    format!(
+                        "the certificate is good for {} s, but: {failure}",
+                        left.as_secs()
+                    )
+                }));
                 return;
             }
         };
+        self.remark.note(None);
         let text = match failure {
             Some(failure) => format!("{trouble}: {}", error::chain(failure)),
             None => trouble.to_owned(),

@@ -1,11 +1,19 @@
 //! What the API server trusts: the `caBundle` of every entry of one `MutatingWebhookConfiguration`.
 //!
+//! The field is ours by server-side apply: Helm and whatever else owns the rest leave it alone, and the object's
+//! `managedFields` say whose it is.
+//!
 //! Invariant: a change says which version of the configuration it was made for. Whoever reads the configuration first,
 //! then the Secret, and then publishes, can therefore not put back an older bundle than another replica published.
 
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use keyside_lifecycle::error;
 use kube::Api;
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::store::Written;
@@ -34,9 +42,12 @@ pub(crate) enum Error {
         name: String,
         source: Box<kube::Error>,
     },
-    #[error("writing a request for MutatingWebhookConfiguration {name}")]
-    Request { name: String, source: http::Error },
 }
+
+/// Under which the API server notes whose the field is.
+const OWNER: &str = "keyside-injector";
+
+const PATH: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 
 impl Trust {
     pub(crate) fn new(client: kube::Client, name: &str) -> Self {
@@ -48,8 +59,8 @@ impl Trust {
 
     pub(crate) async fn read(&self) -> Result<Published, Error> {
         let name = || self.name.clone();
-        let found = Api::all(self.client.clone()).get_opt(&self.name).await;
-        let found: Option<MutatingWebhookConfiguration> = found.map_err(|source| Error::Read {
+        let found = self.api().get_opt(&self.name).await;
+        let found = found.map_err(|source| Error::Read {
             name: name(),
             source: Box::new(source),
         })?;
@@ -66,34 +77,57 @@ impl Trust {
         published: &Published,
         bundle: &[u8],
     ) -> Result<Written, Error> {
-        let name = || self.name.clone();
-        let path = format!(
-            "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{}",
-            self.name
-        );
-        let request = http::Request::patch(path)
-            .header(http::header::CONTENT_TYPE, "application/json-patch+json")
-            .body(published.patch(bundle).to_string().into_bytes())
-            .map_err(|source| Error::Request {
-                name: name(),
-                source,
-            })?;
-        let answer = self
-            .client
-            .request::<MutatingWebhookConfiguration>(request)
-            .await;
-        match answer {
+        let params = PatchParams::apply(OWNER).force();
+        let change = Patch::Apply(published.applied(bundle));
+        match self.api().patch(&self.name, &params, &change).await {
             Ok(_changed) => Ok(Written::Done),
-            // 422 is what a failing `test` operation gets; 409 is a change while the patch was applied.
+            // 409 is what a version that is not the newest gets; an entry that is gone is incomplete, which is 422.
             Err(kube::Error::Api(status)) if matches!(status.code, 409 | 422) => {
                 tracing::debug!(event = "publication_outrun", message = status.message);
                 Ok(Written::Outrun)
             }
             Err(source) => Err(Error::Publish {
-                name: name(),
+                name: self.name.clone(),
                 source: Box::new(source),
             }),
         }
+    }
+
+    /// Resolves when the configuration is no longer what it was at `version`; never where it does not change within
+    /// `limit`, or cannot be watched: then the next look finds out.
+    pub(crate) async fn changes(&self, version: &str, limit: Duration) {
+        match self.change(version, limit).await {
+            Ok(true) => tracing::debug!(event = "configuration_changed"),
+            Ok(false) => std::future::pending::<()>().await,
+            Err(cause) => {
+                tracing::debug!(event = "watch_failed", error = error::chain(&*cause));
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// The first piece of the answer to a watch is enough: whatever it says, the configuration is read anew.
+    async fn change(
+        &self,
+        version: &str,
+        limit: Duration,
+    ) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
+        let seconds = limit.as_secs() + 1;
+        let name = &self.name;
+        let uri = format!(
+            "{PATH}?watch=true&fieldSelector=metadata.name%3D{name}&resourceVersion={version}&timeoutSeconds={seconds}"
+        );
+        let request = http::Request::get(uri).body(kube::client::Body::empty())?;
+        let answer = self.client.send(request).await?;
+        if answer.status() != http::StatusCode::OK {
+            return Err(format!("the API server answers {}", answer.status()).into());
+        }
+        let first = answer.into_body().frame().await.transpose()?;
+        Ok(first.is_some())
+    }
+
+    fn api(&self) -> Api<MutatingWebhookConfiguration> {
+        Api::all(self.client.clone())
     }
 }
 
@@ -115,15 +149,24 @@ impl Published {
         })
     }
 
-    fn patch(&self, bundle: &[u8]) -> Value {
+    pub(crate) fn version(&self) -> String {
+        self.0.metadata.resource_version.clone().unwrap_or_default()
+    }
+
+    /// All entries, for one that is not named in an apply is given up.
+    fn applied(&self, bundle: &[u8]) -> Value {
         let bundle = ByteString(bundle.to_vec());
-        let mut operations = vec![
-            json!({"op": "test", "path": "/metadata/resourceVersion", "value": self.0.metadata.resource_version}),
-        ];
-        operations.extend(self.bundles().enumerate().filter(|(_, found)| *found != bundle.0).map(|(index, _)| {
-            // RFC 6902: `add` replaces a member that is there.
-            json!({"op": "add", "path": format!("/webhooks/{index}/clientConfig/caBundle"), "value": bundle})
-        }));
-        Value::Array(operations)
+        let entries = self.0.webhooks.iter().flatten();
+        let entries =
+            entries.map(|entry| json!({"name": entry.name, "clientConfig": {"caBundle": bundle}}));
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "MutatingWebhookConfiguration",
+            "metadata": {
+                "name": self.0.metadata.name,
+                "resourceVersion": self.0.metadata.resource_version,
+            },
+            "webhooks": entries.collect::<Vec<_>>(),
+        })
     }
 }

@@ -7,9 +7,12 @@ use std::path::PathBuf;
 use keyside_lifecycle::error;
 
 use super::value;
-use super::{Certificate, Entry, Error, Own, PREFIX, Settings, TABLE, Verb};
+use super::{
+    Callers, Certificate, Entry, Error, Own, PREFIX, Publish, Service, Settings, TABLE, Verb, Watch,
+};
 use crate::admission;
 use crate::annotation::value as asked;
+use crate::cert::given::Files;
 use crate::profile;
 
 pub(super) fn read(
@@ -27,6 +30,7 @@ pub(super) fn read(
         Name::Version => Verb::Version,
         Name::Inject => Verb::Inject(Box::new(words.offline()), rest),
         Name::Serve => Verb::Serve(Box::new(words.settings())),
+        Name::Watch => Verb::Watch(Box::new(words.watch())),
     };
     if words.mistakes.is_empty() {
         Ok(result)
@@ -40,9 +44,10 @@ fn verb(mut arguments: VecDeque<OsString>) -> Result<(Name, VecDeque<OsString>),
     let name = match arguments.front().and_then(|first| first.to_str()) {
         Some("serve") => Name::Serve,
         Some("inject") => Name::Inject,
+        Some("watch") => Name::Watch,
         Some("version" | "--version") => Name::Version,
         Some(other) if !other.starts_with('-') => {
-            let unknown = "no such command; write serve, inject, version or --help";
+            let unknown = "no such command; write serve, inject, watch, version or --help";
             return Err(Error(vec![format!("{other}: {unknown}")]));
         }
         _ => return Ok((Name::Serve, arguments)),
@@ -55,7 +60,19 @@ fn verb(mut arguments: VecDeque<OsString>) -> Result<(Name, VecDeque<OsString>),
 enum Name {
     Serve,
     Inject,
+    Watch,
     Version,
+}
+
+impl Name {
+    fn takes(self, entry: &Entry) -> bool {
+        match self {
+            Self::Serve => true,
+            Self::Inject => entry.offline,
+            Self::Watch => entry.watch,
+            Self::Version => false,
+        }
+    }
 }
 
 /// What was given, by flag, with the name under which the user knows it; and what was wrong about it so far.
@@ -105,7 +122,7 @@ impl Words {
             let entry = TABLE
                 .iter()
                 .find(|entry| flag.strip_prefix("--") == Some(entry.flag))
-                .filter(|entry| verb == Name::Serve || (verb == Name::Inject && entry.offline));
+                .filter(|entry| verb.takes(entry));
             match entry {
                 Some(entry) => {
                     let value = value.or_else(|| arguments.next());
@@ -148,6 +165,9 @@ impl Words {
             recheck: self.parse("recheck", value::positive),
             certificate: self.certificate(),
             profiles: self.optional("profiles").map(PathBuf::from),
+            callers: self.callers(),
+            denial_events: self.parse("denial-events", value::boolean),
+            kubeconfig: self.optional("kubeconfig").map(PathBuf::from),
             defaults: self.defaults(),
         }
     }
@@ -172,37 +192,80 @@ impl Words {
         defaults
     }
 
+    fn watch(&mut self) -> Watch {
+        let alone = || format!("{:016x}", fastrand::u64(..));
+        Watch {
+            health: self.parse("health", value::address),
+            log_level: self.parse("log-level", value::level),
+            log_json: self.parse("log-format", value::format),
+            kubeconfig: self.optional("kubeconfig").map(PathBuf::from),
+            namespace: self.required("namespace", "with watch"),
+            lease: self.parse("lease", value::subdomain),
+            identity: self.optional("identity").unwrap_or_else(alone),
+            period: self.parse("period", value::positive),
+            events: self.parse("events", value::boolean),
+            excluded: self.parse("excluded-namespaces", value::names),
+        }
+    }
+
     fn certificate(&mut self) -> Certificate {
         let given = self.parse("certificate", |text| match text {
             "self" => Ok(false),
             "given" => Ok(true),
             _ => Err("write self or given".to_owned()),
         });
-        let files = ["tls-cert-file", "tls-key-file"];
         if given {
-            let [cert, key] =
-                files.map(|flag| self.required(flag, "with --certificate=given").into());
-            return Certificate::Given { cert, key };
+            return self.given();
         }
-        for flag in files {
+        for flag in ["tls-cert-file", "tls-key-file", "publish-ca-file"] {
             if let Some((name, _)) = self.given.get(flag) {
                 self.mistakes
                     .push(format!("{name}: is read with --certificate=given only"));
             }
         }
-        Certificate::Own(self.own())
+        Certificate::Own(Own {
+            service: self.service("with --certificate=self"),
+            secret: self.parse("secret", value::subdomain),
+            leaf_lifetime: self.parse("leaf-lifetime", value::lifetime),
+        })
     }
 
-    fn own(&mut self) -> Own {
-        Own {
-            namespace: self.required("namespace", "with --certificate=self"),
-            service: self.parse("service", value::label),
-            secret: self.parse("secret", value::subdomain),
-            webhook: self.parse("webhook", value::subdomain),
-            leaf_lifetime: self.parse("leaf-lifetime", value::lifetime),
-            settle: self.parse("settle", value::duration),
-            kubeconfig: self.optional("kubeconfig").map(PathBuf::from),
+    fn given(&mut self) -> Certificate {
+        let [cert, key] = ["tls-cert-file", "tls-key-file"]
+            .map(|flag| self.required(flag, "with --certificate=given").into());
+        let authorities = self.optional("publish-ca-file");
+        let publish = authorities.map(|file| Publish {
+            authorities: file.into(),
+            service: self.service("with --publish-ca-file"),
+        });
+        Certificate::Given {
+            files: Files { cert, key },
+            publish,
         }
+    }
+
+    fn service(&mut self, when: &str) -> Service {
+        Service {
+            namespace: self.required("namespace", when),
+            name: self.parse("service", value::label),
+            webhook: self.parse("webhook", value::subdomain),
+            settle: self.parse("settle", value::duration),
+        }
+    }
+
+    fn callers(&mut self) -> Option<Callers> {
+        let names = self.parse("client-names", value::names);
+        let Some(file) = self.optional("client-ca") else {
+            if !names.is_empty() {
+                let alone = "--client-names: is read with --client-ca only";
+                self.mistakes.push(alone.to_owned());
+            }
+            return None;
+        };
+        Some(Callers {
+            authorities: file.into(),
+            names,
+        })
     }
 
     /// What every pod gets is read as strictly as a pod's own annotations: a mistake must end this start, and not be

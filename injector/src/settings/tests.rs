@@ -94,7 +94,7 @@ fn an_unknown_command_is_the_only_mistake_that_is_told() {
     let found = mistakes(&["lint", "-f", "pod.yaml"], &[]);
     assert_eq!(
         found,
-        ["lint: no such command; write serve, inject, version or --help"]
+        ["lint: no such command; write serve, inject, watch, version or --help"]
     );
 }
 
@@ -158,6 +158,57 @@ fn given_certificates_need_both_files() {
 }
 
 #[test]
+fn callers_are_told_by_authority_and_name() {
+    let one = settings(
+        &["--client-ca=ca", "--client-names=api, other"],
+        &[NAMESPACE],
+    );
+    let callers = one.callers.unwrap();
+    assert_eq!(callers.authorities.to_str(), Some("ca"));
+    assert_eq!(callers.names, ["api", "other"]);
+    assert!(settings(&[], &[NAMESPACE]).callers.is_none());
+    for (argument, wrong) in [
+        (
+            "--client-names=api",
+            "--client-names: is read with --client-ca only",
+        ),
+        (
+            "--client-names=a,,b",
+            "write names with commas between them",
+        ),
+    ] {
+        let found = mistakes(&[argument], &[NAMESPACE]);
+        assert!(
+            matches!(&found[..], [one] if one.contains(wrong)),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
+fn watch_takes_its_own_flags_and_no_others() {
+    let words = [
+        "watch",
+        "--period=5s",
+        "--excluded-namespaces=a,b",
+        "--events=false",
+    ];
+    let Ok(Verb::Watch(watch)) = read_words(&words, &[NAMESPACE]) else {
+        panic!("{words:?}");
+    };
+    assert_eq!(watch.period, Duration::from_secs(5));
+    assert_eq!(watch.excluded, ["a", "b"]);
+    assert!(!watch.events && watch.lease == "keyside-injector-watch");
+    assert!(!watch.identity.is_empty());
+    let found = mistakes(&["watch", "--leaf-lifetime=5h"], &[]);
+    let [unknown, missing] = &found[..] else {
+        panic!("{found:?}");
+    };
+    assert!(unknown.contains("--leaf-lifetime=5h: there is no such flag"));
+    assert!(missing.contains("--namespace: is needed with watch"));
+}
+
+#[test]
 fn service_links_of_the_kubelet_are_no_settings() {
     let links = [
         NAMESPACE,
@@ -209,7 +260,7 @@ fn help_names_every_flag_and_fits_a_screen() {
             entry.flag
         );
     }
-    assert!(HELP.lines().count() <= 40, "{} lines", HELP.lines().count());
+    assert!(HELP.lines().count() <= 52, "{} lines", HELP.lines().count());
     assert!(HELP.lines().all(|line| line.len() <= 100));
     assert!(matches!(read_words(&["--help"], &[]), Ok(Verb::Help)));
 }

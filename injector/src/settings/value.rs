@@ -103,6 +103,16 @@ pub(super) fn subdomain(text: &str) -> Result<String, String> {
         .ok_or_else(|| "write a name of small letters, digits, dashes and dots".to_owned())
 }
 
+/// Names with commas between them.
+pub(super) fn names(text: &str) -> Result<Vec<String>, String> {
+    let names = text.split(',').map(str::trim).filter(|_| !text.is_empty());
+    let names: Vec<String> = names.map(str::to_owned).collect();
+    if names.iter().any(String::is_empty) {
+        return Err("write names with commas between them".to_owned());
+    }
+    Ok(names)
+}
+
 pub(super) fn agent_level(text: &str) -> Result<LogLevel, String> {
     level(text).map(|level| match level {
         LevelFilter::TRACE => LogLevel::Trace,

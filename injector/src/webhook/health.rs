@@ -1,4 +1,4 @@
-//! What probes and Prometheus ask, over plain HTTP: `/livez`, `/readyz`, `/metrics`.
+//! What probes and Prometheus ask, over plain HTTP: `/livez`, `/readyz`, `/version`, `/metrics`.
 //!
 //! A port of its own, because the kubelet does not verify certificates: a probe over HTTPS would show nothing that a
 //! plain one does not.
@@ -16,6 +16,7 @@ use keyside_lifecycle::shutdown::Shutdown;
 use prometheus::{Registry, TextEncoder};
 
 use super::connections::{self, Heads, Socket};
+use crate::cert::serving::Remark;
 
 pub(crate) struct Server {
     socket: Socket,
@@ -24,6 +25,8 @@ pub(crate) struct Server {
 
 struct Health {
     readiness: Readiness,
+    /// What is to be said although all is ready.
+    remark: Remark,
     registry: Registry,
     /// Requested: the process is about to go, so it is not ready.
     leaving: Shutdown,
@@ -34,15 +37,18 @@ const HEADS: Heads = Heads {
     bytes: 16 << 10,
 };
 
+const VERSION: &str = concat!("keyside-injector ", env!("CARGO_PKG_VERSION"), "\n");
+
 impl Server {
     pub(crate) fn new(
         socket: Socket,
-        readiness: Readiness,
+        (readiness, remark): (Readiness, Remark),
         registry: Registry,
         leaving: Shutdown,
     ) -> Self {
         let health = Arc::new(Health {
             readiness,
+            remark,
             registry,
             leaving,
         });
@@ -68,10 +74,11 @@ impl Health {
             _ if !is_read => (StatusCode::METHOD_NOT_ALLOWED, "only GET here\n".to_owned()),
             "/livez" => (StatusCode::OK, "ok\n".to_owned()),
             "/readyz" => self.ready(),
+            "/version" => (StatusCode::OK, VERSION.to_owned()),
             "/metrics" => self.metrics(),
             _ => (
                 StatusCode::NOT_FOUND,
-                "there are /livez, /readyz and /metrics here\n".to_owned(),
+                "there are /livez, /readyz, /version and /metrics here\n".to_owned(),
             ),
         };
         let mut response = Response::new(Full::new(Bytes::from(text)));
@@ -94,7 +101,11 @@ impl Health {
             pending.push("the next start: this process is ending".to_owned());
         }
         if pending.is_empty() {
-            return (StatusCode::OK, "ok\n".to_owned());
+            let text = match self.remark.text() {
+                None => "ok\n".to_owned(),
+                Some(remark) => format!("ok; {remark}\n"),
+            };
+            return (StatusCode::OK, text);
         }
         let text = format!("waiting for {}\n", pending.join("\nwaiting for "));
         (StatusCode::SERVICE_UNAVAILABLE, text)

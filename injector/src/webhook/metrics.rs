@@ -2,7 +2,7 @@
 
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
-use super::review::Decision;
+use crate::admission::reason::Reason;
 
 #[derive(Clone)]
 pub(crate) struct Metrics {
@@ -23,9 +23,9 @@ impl Metrics {
             decisions: IntCounterVec::new(
                 Opts::new(
                     "keyside_injector_admissions_total",
-                    "Admission reviews answered, and requests refused, by decision.",
+                    "Admission reviews answered, and requests refused, by decision and why.",
                 ),
-                &["decision"],
+                &["decision", "reason"],
             )?,
             duration: Histogram::with_opts(
                 HistogramOpts::new(
@@ -48,13 +48,18 @@ impl Metrics {
         registry.register(Box::new(metrics.connections.clone()))?;
         registry.register(Box::new(metrics.handshake_failures.clone()))?;
         // So that each shows as 0 before it first happens, and a rate can be taken.
-        for decision in Decision::ALL {
-            metrics.decisions.with_label_values(&[decision.name()]);
+        for reason in Reason::ALL {
+            metrics.of(reason);
         }
         Ok(metrics)
     }
 
-    pub(crate) fn decided(&self, decision: Decision) {
-        self.decisions.with_label_values(&[decision.name()]).inc();
+    pub(crate) fn decided(&self, reason: Reason) {
+        self.of(reason).inc();
+    }
+
+    fn of(&self, reason: Reason) -> IntCounter {
+        let labels = [reason.decision().name(), reason.name()];
+        self.decisions.with_label_values(&labels)
     }
 }

@@ -10,9 +10,11 @@ mod wire;
 
 use bytes::Bytes;
 use http::StatusCode;
+use k8s_openapi::api::core::v1::ObjectReference;
 use serde_json::Value;
 
 use self::wire::{Request, Response, Unreadable};
+use crate::admission::reason::Reason;
 use crate::admission::{self, Defaults, Verdict};
 
 /// What is sent back.
@@ -21,14 +23,16 @@ pub(crate) struct Answer {
     pub status: StatusCode,
     pub body: Bytes,
     pub record: Record,
+    /// Of a pod that was really to be created.
+    pub denial: Option<Box<Denial>>,
 }
 
-/// What is known about one request, for the log.
+/// What is known about one request, for the log and the metrics.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
-    pub decision: Decision,
-    /// Why, in words for an operator.
-    pub reason: String,
+    pub reason: Reason,
+    /// The same in words for an operator.
+    pub why: String,
     pub uid: String,
     pub namespace: String,
     /// The pod's name, or the `generateName` of one that has none yet.
@@ -36,46 +40,20 @@ pub(crate) struct Record {
     pub dry_run: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Decision {
-    /// The agent was put into the pod.
-    Patched,
-    /// The agent was in the pod already.
-    Unchanged,
-    /// The pod did not ask, or is none of our business.
-    Untouched,
-    /// The pod asked for something that cannot be.
-    Denied,
-    /// The request is not a review that can be answered.
-    #[default]
-    Refused,
-}
-
-impl Decision {
-    pub(crate) const ALL: [Self; 5] = [
-        Self::Patched,
-        Self::Unchanged,
-        Self::Untouched,
-        Self::Denied,
-        Self::Refused,
-    ];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Patched => "patched",
-            Self::Unchanged => "unchanged",
-            Self::Untouched => "untouched",
-            Self::Denied => "denied",
-            Self::Refused => "refused",
-        }
-    }
+/// A pod that is not coming, for whoever waits for it.
+#[derive(Debug)]
+pub(crate) struct Denial {
+    /// What the caller is told.
+    pub message: String,
+    /// What made the pod; the pod itself where nothing did.
+    pub about: ObjectReference,
 }
 
 /// Answers the body of a request.
 pub(crate) fn answer(body: &[u8], defaults: &Defaults) -> Answer {
     match wire::read(body) {
         Ok(request) => decide(&request, defaults),
-        Err(Unreadable { uid, why }) if uid.is_empty() => refuse(StatusCode::BAD_REQUEST, why),
+        Err(Unreadable { uid, why }) if uid.is_empty() => refuse(Reason::NotAReview, why),
         Err(Unreadable { uid, why }) => {
             let record = Record {
                 uid: uid.clone(),
@@ -87,17 +65,27 @@ pub(crate) fn answer(body: &[u8], defaults: &Defaults) -> Answer {
 }
 
 /// An answer that is no review; the API server shows its text after "failed calling webhook".
-pub(crate) fn refuse(status: StatusCode, why: impl Into<String>) -> Answer {
-    let reason = why.into();
-    let body = Bytes::from(format!("{reason}\n"));
+pub(crate) fn refuse(reason: Reason, why: impl Into<String>) -> Answer {
+    let why = why.into();
+    let status = match reason {
+        Reason::Path => StatusCode::NOT_FOUND,
+        Reason::Method => StatusCode::METHOD_NOT_ALLOWED,
+        Reason::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Reason::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Reason::TooSlow => StatusCode::REQUEST_TIMEOUT,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    let body = Bytes::from(format!("{why}\n"));
     let record = Record {
         reason,
+        why,
         ..Record::default()
     };
     Answer {
         status,
         body,
         record,
+        denial: None,
     }
 }
 
@@ -110,8 +98,8 @@ fn decide(request: &Request<'_>, defaults: &Defaults) -> Answer {
         ..Record::default()
     };
     if !request.is_about_a_pod() {
-        record.decision = Decision::Untouched;
-        "not a pod".clone_into(&mut record.reason);
+        record.reason = Reason::NotAPod;
+        "not a pod".clone_into(&mut record.why);
         return respond(Response::allowed(&request.uid), record);
     }
     let pod = match request
@@ -138,20 +126,61 @@ fn decide(request: &Request<'_>, defaults: &Defaults) -> Answer {
         operation: &request.operation,
     };
     let verdict = admission::admit(&asked, defaults);
+    let denial = denial(&verdict, &pod, &record);
     let response = conclude(&request.uid, verdict, &mut record);
-    respond(response, record)
+    Answer {
+        denial,
+        ..respond(response, record)
+    }
+}
+
+/// What a denial says and to whom. Trying out leaves no traces.
+fn denial(verdict: &Verdict, pod: &Value, record: &Record) -> Option<Box<Denial>> {
+    let Verdict::Denied { message, .. } = verdict else {
+        return None;
+    };
+    (!record.dry_run).then(|| {
+        Box::new(Denial {
+            message: message.clone(),
+            about: owner(pod, record),
+        })
+    })
+}
+
+/// The controller that made the pod, such as a `ReplicaSet`: the pod is never stored, and nobody could look at it.
+fn owner(pod: &Value, record: &Record) -> ObjectReference {
+    let owners = pod.pointer("/metadata/ownerReferences");
+    let mut owners = owners.and_then(Value::as_array).into_iter().flatten();
+    let controller = owners.find(|owner| owner.get("controller") == Some(&Value::Bool(true)));
+    let text = |key: &str| {
+        let text = controller?.get(key)?.as_str()?;
+        Some(text.chars().take(253).collect::<String>())
+    };
+    let is_named = text("kind").is_some() && text("name").is_some();
+    let or_pod = |text: Option<String>, pods: &str| {
+        Some(text.filter(|_| is_named).unwrap_or_else(|| pods.to_owned()))
+    };
+    ObjectReference {
+        api_version: or_pod(text("apiVersion"), "v1"),
+        kind: or_pod(text("kind"), "Pod"),
+        name: or_pod(text("name"), &record.name),
+        uid: text("uid").filter(|_| is_named),
+        namespace: Some(record.namespace.clone()),
+        ..ObjectReference::default()
+    }
 }
 
 fn conclude<'a>(uid: &'a str, verdict: Verdict, record: &mut Record) -> Response<'a> {
     let mut response = Response::allowed(uid);
     match verdict {
         Verdict::Untouched {
+            reason,
             why,
             warnings,
             audit,
         } => {
-            record.decision = Decision::Untouched;
-            record.reason = why;
+            record.reason = reason;
+            record.why = why;
             response.remark(warnings, audit);
         }
         Verdict::Patched {
@@ -160,22 +189,23 @@ fn conclude<'a>(uid: &'a str, verdict: Verdict, record: &mut Record) -> Response
             audit,
             pod: _,
         } => {
-            record.decision = if patch.is_empty() {
-                Decision::Unchanged
+            record.reason = if patch.is_empty() {
+                Reason::Complete
             } else {
-                Decision::Patched
+                Reason::Asked
             };
             response.patch(&patch);
             response.remark(warnings, audit);
         }
         Verdict::Denied {
+            reason,
             message,
             warnings,
             audit,
         } => {
-            record.decision = Decision::Denied;
+            record.reason = reason;
             // The message quotes annotations, which are the pod's.
-            "the answer says which annotation or field".clone_into(&mut record.reason);
+            "the answer says which annotation or field".clone_into(&mut record.why);
             response.deny(message, StatusCode::FORBIDDEN, "Forbidden");
             response.remark(warnings, audit);
         }
@@ -204,8 +234,8 @@ fn name(pod: &Value, record: &mut Record) {
 }
 
 fn unreadable(uid: &str, why: String, mut record: Record) -> Answer {
-    record.decision = Decision::Denied;
-    record.reason.clone_from(&why);
+    record.reason = Reason::Review;
+    record.why.clone_from(&why);
     let mut response = Response::allowed(uid);
     response.deny(why, StatusCode::BAD_REQUEST, "BadRequest");
     respond(response, record)
@@ -216,6 +246,7 @@ fn respond(response: Response<'_>, record: Record) -> Answer {
         status: StatusCode::OK,
         body: Bytes::from(response.into_json()),
         record,
+        denial: None,
     }
 }
 

@@ -13,16 +13,20 @@ use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use keyside_lifecycle::shutdown::Shutdown;
 use rustls::ServerConfig;
+use rustls::server::NoServerSessionStorage;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{self, Instant};
 use tokio_rustls::TlsAcceptor;
 
+use super::callers::Callers;
 use super::connections::{self, Heads, Socket, Stage, Watch};
 use super::metrics::Metrics;
-use super::review::{self, Answer, Decision};
+use super::review::{self, Answer, Denial};
+use crate::admission::reason::{Decision, Reason};
 use crate::cert::kept;
 use crate::cert::resolver::Resolver;
+use crate::events::{Notice, Speaker};
 use crate::profile::task::Current;
 
 pub(crate) struct Server {
@@ -34,6 +38,8 @@ pub(crate) struct Server {
 
 struct Webhook {
     defaults: Current,
+    /// Where denials become Events.
+    speaker: Option<Speaker>,
     metrics: Metrics,
     /// Held while a large body is in memory.
     large: Semaphore,
@@ -57,14 +63,22 @@ impl Server {
     pub(crate) fn new(
         socket: Socket,
         linger: Duration,
-        resolver: Resolver,
-        defaults: Current,
+        (resolver, callers): (Resolver, Option<Callers>),
+        (defaults, speaker): (Current, Option<Speaker>),
         metrics: Metrics,
     ) -> Result<Self, rustls::Error> {
-        let mut tls = ServerConfig::builder_with_provider(Arc::new(kept::provider()))
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(resolver));
+        let tls = ServerConfig::builder_with_provider(Arc::new(kept::provider()))
+            .with_safe_default_protocol_versions()?;
+        let is_guarded = callers.is_some();
+        let tls = match callers {
+            None => tls.with_no_client_auth(),
+            Some(callers) => tls.with_client_cert_verifier(Arc::new(callers)),
+        };
+        let mut tls = tls.with_cert_resolver(Arc::new(resolver));
+        if is_guarded {
+            // A resumed session would outlive the authority by which its caller was accepted.
+            tls.session_storage = Arc::new(NoServerSessionStorage {});
+        }
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self {
             socket,
@@ -72,6 +86,7 @@ impl Server {
             acceptor: TlsAcceptor::from(Arc::new(tls)),
             webhook: Arc::new(Webhook {
                 defaults,
+                speaker,
                 metrics,
                 large: Semaphore::new(LARGE_BODIES),
             }),
@@ -132,7 +147,7 @@ impl Webhook {
         let read = read(request).await;
         let start = Instant::now();
         let is_read = read.is_ok();
-        let answer = match read {
+        let mut answer = match read {
             Ok(body) => review::answer(&body, &self.defaults.load()),
             Err(refusal) => refusal,
         };
@@ -140,10 +155,21 @@ impl Webhook {
         if is_read {
             self.metrics.duration.observe(elapsed.as_secs_f64());
         }
-        self.metrics.decided(answer.record.decision);
+        self.metrics.decided(answer.record.reason);
         log(&answer, elapsed);
+        self.tell(answer.denial.take());
         let is_closing = *stage.borrow() >= Stage::Closing;
         response(answer, is_closing)
+    }
+
+    fn tell(&self, denial: Option<Box<Denial>>) {
+        if let (Some(speaker), Some(denial)) = (&self.speaker, denial) {
+            speaker.say(Notice {
+                about: denial.about,
+                reason: "InjectionDenied",
+                message: denial.message,
+            });
+        }
     }
 }
 
@@ -151,24 +177,18 @@ impl Webhook {
 async fn read(request: Request<Incoming>) -> Result<Bytes, Answer> {
     let (head, body) = request.into_parts();
     if head.uri.path() != "/mutate" {
-        return Err(review::refuse(
-            StatusCode::NOT_FOUND,
-            "there is only /mutate here",
-        ));
+        return Err(review::refuse(Reason::Path, "there is only /mutate here"));
     }
     if head.method != Method::POST {
-        return Err(review::refuse(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "send a review with POST",
-        ));
+        return Err(review::refuse(Reason::Method, "send a review with POST"));
     }
     if !is_json(&head.headers) {
         let why = "send a review as Content-Type: application/json";
-        return Err(review::refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
+        return Err(review::refuse(Reason::ContentType, why));
     }
     let too_large = || {
         let why = format!("a review may have {MOST_BODY} bytes");
-        review::refuse(StatusCode::PAYLOAD_TOO_LARGE, why)
+        review::refuse(Reason::TooLarge, why)
     };
     if announced(&head.headers).is_some_and(|length| length > MOST_BODY) {
         return Err(too_large());
@@ -177,14 +197,8 @@ async fn read(request: Request<Incoming>) -> Result<Bytes, Answer> {
     match body.await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_broken)) => Err(review::refuse(
-            StatusCode::BAD_REQUEST,
-            "the body ended early",
-        )),
-        Err(_late) => Err(review::refuse(
-            StatusCode::REQUEST_TIMEOUT,
-            "the body came too slowly",
-        )),
+        Ok(Err(_broken)) => Err(review::refuse(Reason::Broken, "the body ended early")),
+        Err(_late) => Err(review::refuse(Reason::TooSlow, "the body came too slowly")),
     }
 }
 
@@ -223,17 +237,19 @@ fn response(answer: Answer, is_closing: bool) -> Response<Full<Bytes>> {
 
 fn log(answer: &Answer, elapsed: Duration) {
     let record = &answer.record;
-    let (decision, reason) = (record.decision.name(), &record.reason);
+    let (decision, reason) = (record.reason.decision(), record.reason.name());
+    let (name, why) = (decision.name(), &record.why);
     let microseconds = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-    if record.decision == Decision::Refused {
+    if decision == Decision::Refused {
         let status = answer.status.as_u16();
-        tracing::warn!(event = "admission", decision, reason, status);
+        tracing::warn!(event = "admission", decision = name, reason, why, status);
         return;
     }
     tracing::info!(
         event = "admission",
-        decision,
+        decision = name,
         reason,
+        why,
         namespace = record.namespace,
         pod = record.name,
         uid = record.uid,

@@ -3,23 +3,37 @@
 //!
 //! Invariant: an object's resource version changes with every write, and a write that names an older one conflicts.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "JSON that lacks a member reads as null"
+)]
+
+mod access;
+mod fault;
+mod later;
 mod store;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
-use self::store::{Failure, Store};
+pub use self::access::Access;
+pub use self::fault::Fault;
+use self::later::Later;
+use self::store::{Failure, Form, Store};
 use crate::background;
 use crate::tap::Recorded;
 
@@ -29,25 +43,24 @@ pub const TOKEN: &str = "a-service-account-token";
 /// The webhook configurations' path.
 pub const WEBHOOKS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 
+/// How long a watch lasts that does not say it itself.
+const WATCH: Duration = Duration::from_mins(5);
+
 pub struct ApiServer {
     shared: Arc<Shared>,
     address: String,
     kubeconfig: PathBuf,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     server: AbortHandle,
 }
 
-#[derive(Default)]
 struct Shared {
     store: Mutex<Store>,
+    /// How often the store was changed.
+    changes: watch::Sender<u64>,
     recorded: Mutex<Vec<Recorded>>,
-    fault: Mutex<Option<Fault>>,
-}
-
-struct Fault {
-    method: Method,
-    part: String,
-    status: StatusCode,
+    accesses: Mutex<BTreeSet<Access>>,
+    faults: Mutex<Vec<Fault>>,
 }
 
 impl ApiServer {
@@ -56,21 +69,27 @@ impl ApiServer {
     /// # Errors
     /// When no port can be bound or no file be written.
     pub fn start() -> anyhow::Result<Self> {
-        let shared = Arc::<Shared>::default();
+        let shared = Arc::new(Shared {
+            store: Mutex::default(),
+            changes: watch::Sender::new(0),
+            recorded: Mutex::default(),
+            accesses: Mutex::default(),
+            faults: Mutex::default(),
+        });
         let listener = background::block_on(TcpListener::bind("127.0.0.1:0"))??;
         let address = format!("http://{}", listener.local_addr()?);
         let folder = tempfile::tempdir()?;
         let kubeconfig = folder.path().join("kubeconfig.yaml");
         std::fs::write(
             &kubeconfig,
-            serde_yaml::to_string(&configuration(&address))?,
+            serde_yaml::to_string(&configuration(&address, TOKEN))?,
         )?;
         let server = background::spawn(accept(listener, Arc::clone(&shared)))?.abort_handle();
         Ok(Self {
             shared,
             address,
             kubeconfig,
-            _folder: folder,
+            folder,
             server,
         })
     }
@@ -86,10 +105,23 @@ impl ApiServer {
         &self.kubeconfig
     }
 
+    /// A kubeconfig file by which a client is told from others, for [`Fault::for_account`].
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn kubeconfig_of(&self, account: &str) -> anyhow::Result<PathBuf> {
+        let path = self.folder.path().join(format!("{account}.yaml"));
+        let text = serde_yaml::to_string(&configuration(&self.address, account))?;
+        std::fs::write(&path, text)?;
+        Ok(path)
+    }
+
     /// Makes or replaces an object by the test's own hand; gives it as stored.
     #[must_use = "the stored object has the resource version"]
     pub fn put(&self, path: &str, object: Value) -> Value {
-        lock(&self.shared.store).put(path, object)
+        let stored = lock(&self.shared.store).put(path, object);
+        self.shared.changed();
+        stored
     }
 
     /// The object at this path.
@@ -98,9 +130,16 @@ impl ApiServer {
         lock(&self.shared.store).read(path).ok()
     }
 
+    /// The objects below this path.
+    #[must_use]
+    pub fn objects(&self, folder: &str) -> Vec<Value> {
+        lock(&self.shared.store).below(folder)
+    }
+
     /// Removes an object by the test's own hand.
     pub fn delete(&self, path: &str) {
         lock(&self.shared.store).delete(path);
+        self.shared.changed();
     }
 
     /// Every request so far, in order of arrival.
@@ -109,17 +148,27 @@ impl ApiServer {
         lock(&self.shared.recorded).clone()
     }
 
+    /// The rights that the requests so far made use of.
+    #[must_use]
+    pub fn accesses(&self) -> BTreeSet<Access> {
+        lock(&self.shared.accesses).clone()
+    }
+
     /// From now on, until [`ApiServer::heal`], requests with this method and this part in their path fail.
     pub fn fail(&self, method: Method, part: &str, status: StatusCode) {
-        *lock(&self.shared.fault) = Some(Fault {
-            method,
-            part: part.to_owned(),
-            status,
-        });
+        self.disturb(Fault::status(status).to(method).of(part));
+    }
+
+    /// From now on, until [`ApiServer::heal`], some requests go wrong.
+    pub fn disturb(&self, mut fault: Fault) {
+        if let fault::Answer::Stale(snapshot) = &mut fault.answer {
+            *snapshot = Some(lock(&self.shared.store).clone());
+        }
+        lock(&self.shared.faults).push(fault);
     }
 
     pub fn heal(&self) {
-        *lock(&self.shared.fault) = None;
+        lock(&self.shared.faults).clear();
     }
 }
 
@@ -135,18 +184,36 @@ pub fn secret(namespace: &str, name: &str) -> String {
     format!("/api/v1/namespaces/{namespace}/secrets/{name}")
 }
 
+/// The path of a pod.
+#[must_use]
+pub fn pod(namespace: &str, name: &str) -> String {
+    format!("/api/v1/namespaces/{namespace}/pods/{name}")
+}
+
+/// The path below which a namespace's Events are.
+#[must_use]
+pub fn events(namespace: &str) -> String {
+    format!("/api/v1/namespaces/{namespace}/events")
+}
+
+/// The path of a Lease.
+#[must_use]
+pub fn lease(namespace: &str, name: &str) -> String {
+    format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}")
+}
+
 /// The path of a webhook configuration.
 #[must_use]
 pub fn webhook(name: &str) -> String {
     format!("{WEBHOOKS}/{name}")
 }
 
-fn configuration(address: &str) -> Value {
+fn configuration(address: &str, token: &str) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{ "name": "fake", "cluster": { "server": address } }],
-        "users": [{ "name": "injector", "user": { "token": TOKEN } }],
+        "users": [{ "name": "injector", "user": { "token": token } }],
         "contexts": [{ "name": "fake", "context": { "cluster": "fake", "user": "injector" } }],
         "current-context": "fake",
     })
@@ -178,10 +245,11 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     );
 }
 
+/// An error ends the connection without an answer.
 async fn answer(
     request: Request<Incoming>,
     shared: Arc<Shared>,
-) -> anyhow::Result<Response<Full<Bytes>>> {
+) -> anyhow::Result<Response<Later>> {
     let (head, body) = request.into_parts();
     let recorded = Recorded {
         method: head.method,
@@ -195,72 +263,135 @@ async fn answer(
         body: body.collect().await?.to_bytes(),
         connection: 0,
     };
+    let access = access::read(&recorded.method, &recorded.path);
+    lock(&shared.accesses).extend(access.clone());
     lock(&shared.recorded).push(recorded.clone());
-    let (status, body) = shared
-        .handle(&recorded)
-        .unwrap_or_else(|failure| (failure.status, failure.object()));
+    let failed = |failure: Failure| (failure.status, Later::now(failure.object()));
+    let (status, body) = match shared.fault(&recorded) {
+        Some(fault::Answer::Cut) => anyhow::bail!("cut on demand"),
+        Some(fault::Answer::Status(status)) => failed(Failure {
+            status,
+            reason: "InternalError",
+            message: "failed on demand".to_owned(),
+        }),
+        Some(fault::Answer::Stale(Some(snapshot))) => {
+            let snapshot = Mutex::new(snapshot);
+            let found = shared.handle(&recorded, access, &snapshot);
+            found.unwrap_or_else(failed)
+        }
+        Some(fault::Answer::Stale(None)) | None => {
+            let found = shared.handle(&recorded, access, &shared.store);
+            found.unwrap_or_else(failed)
+        }
+    };
     let response = Response::builder()
         .status(status)
         .header(header::CONTENT_TYPE, "application/json");
-    Ok(response.body(Full::from(body.to_string()))?)
+    Ok(response.body(body)?)
 }
 
 impl Shared {
-    fn handle(&self, request: &Recorded) -> Result<(StatusCode, Value), Failure> {
+    fn changed(&self) {
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    fn fault(&self, request: &Recorded) -> Option<fault::Answer> {
         let path = request.path.split('?').next().unwrap_or_default();
-        if let Some(fault) = &*lock(&self.fault)
-            && fault.method == request.method
-            && path.contains(&fault.part)
-        {
-            return Err(Failure {
-                status: fault.status,
-                reason: "InternalError",
-                message: "failed on demand".to_owned(),
-            });
+        let account = request.header("authorization");
+        let account = account.and_then(|header| header.strip_prefix("Bearer "));
+        let mut faults = lock(&self.faults);
+        let mut hits = faults.iter_mut();
+        hits.find_map(|fault| {
+            let hits = fault.hits(&request.method, path, account);
+            hits.then(|| fault.answer.clone())
+        })
+    }
+
+    fn handle(
+        self: &Arc<Self>,
+        request: &Recorded,
+        access: Option<Access>,
+        store: &Mutex<Store>,
+    ) -> Result<(StatusCode, Later), Failure> {
+        let (path, query) = request
+            .path
+            .split_once('?')
+            .unwrap_or((request.path.as_str(), ""));
+        let forbidden = || Failure {
+            status: StatusCode::FORBIDDEN,
+            reason: "Forbidden",
+            message: format!("the injector may not {} {path}", request.method),
+        };
+        let access = access.filter(is_served).ok_or_else(forbidden)?;
+        if access.verb == "watch" {
+            let found = lock(store).list(&access);
+            return Ok((StatusCode::OK, self.watch(access, query, &found)));
         }
-        let mut store = lock(&self.store);
-        match (&request.method, kind(path)) {
-            (&Method::GET, Kind::Secret | Kind::Webhook) => Ok((StatusCode::OK, store.read(path)?)),
-            (&Method::POST, Kind::Secrets) => {
-                Ok((StatusCode::CREATED, store.create(path, read(request)?)?))
+        let mut store = lock(store);
+        let found = match access.verb {
+            "get" => (StatusCode::OK, store.read(path)?),
+            "list" => {
+                let accept = request.header("accept").unwrap_or_default();
+                let page = store.page(&access, query, accept.contains("PartialObjectMetadata"));
+                (StatusCode::OK, page)
             }
-            (&Method::PUT, Kind::Secret) => {
-                Ok((StatusCode::OK, store.replace(path, read(request)?)?))
+            "create" => (StatusCode::CREATED, store.create(path, read(request)?)?),
+            "update" => (StatusCode::OK, store.replace(path, read(request)?)?),
+            "patch" => {
+                let kind = request.header("content-type").unwrap_or_default();
+                let manager = access::parameter(query, "fieldManager");
+                let form = Form::read(kind, manager)?;
+                (StatusCode::OK, store.patch(path, form, read(request)?)?)
             }
-            (&Method::PATCH, Kind::Webhook) => {
-                let form = request.header("content-type").unwrap_or_default();
-                Ok((StatusCode::OK, store.patch(path, form, read(request)?)?))
-            }
-            (method, _) => Err(Failure {
-                status: StatusCode::FORBIDDEN,
-                reason: "Forbidden",
-                message: format!("the injector may not {method} {path}"),
-            }),
+            _ => return Err(forbidden()),
+        };
+        drop(store);
+        if access.verb != "get" && access.verb != "list" {
+            self.changed();
         }
+        Ok((found.0, Later::now(found.1)))
+    }
+
+    /// Tells of the first change, and ends then or when its time is over.
+    fn watch(self: &Arc<Self>, access: Access, query: &str, before: &Value) -> Later {
+        let seconds = access::parameter(query, "timeoutSeconds").and_then(|text| text.parse().ok());
+        let limit = seconds.map_or(WATCH, Duration::from_secs);
+        let since = access::parameter(query, "resourceVersion");
+        let is_known = before["items"].as_array().is_some_and(|items| {
+            items
+                .iter()
+                .all(|item| item["metadata"]["resourceVersion"].as_str() == since.as_deref())
+        });
+        let (shared, before) = (Arc::clone(self), is_known.then(|| before["items"].clone()));
+        Later::new(async move {
+            let mut changes = shared.changes.subscribe();
+            let change = async {
+                loop {
+                    let now = lock(&shared.store).list(&access);
+                    if before.as_ref() != Some(&now["items"]) {
+                        let object = now["items"].get(0).cloned().unwrap_or_default();
+                        let event = json!({ "type": "MODIFIED", "object": object });
+                        return Some(Bytes::from(format!("{event}\n")));
+                    }
+                    changes.changed().await.ok()?;
+                }
+            };
+            tokio::time::timeout(limit, change).await.ok().flatten()
+        })
     }
 }
 
-enum Kind {
-    Secrets,
-    Secret,
-    Webhook,
-    Other,
-}
-
-fn kind(path: &str) -> Kind {
-    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-    match parts.as_slice() {
-        ["api", "v1", "namespaces", _, "secrets"] => Kind::Secrets,
-        ["api", "v1", "namespaces", _, "secrets", _] => Kind::Secret,
-        [
-            "apis",
-            "admissionregistration.k8s.io",
-            "v1",
-            "mutatingwebhookconfigurations",
-            _,
-        ] => Kind::Webhook,
-        _ => Kind::Other,
-    }
+/// The resources that this server has.
+fn is_served(access: &Access) -> bool {
+    matches!(
+        (access.group.as_str(), access.resource.as_str()),
+        ("", "secrets" | "events" | "pods")
+            | ("coordination.k8s.io", "leases")
+            | (
+                "admissionregistration.k8s.io",
+                "mutatingwebhookconfigurations"
+            )
+    )
 }
 
 fn read(request: &Recorded) -> Result<Value, Failure> {
@@ -339,12 +470,12 @@ mod tests {
     fn what_the_injector_may_not_do_is_forbidden_and_recorded() {
         let server = ApiServer::start().unwrap();
         let client = web::Client::new(server.address(), None).unwrap();
-        assert_eq!(client.get("/api/v1/pods").unwrap().status(), 403);
+        assert_eq!(client.get("/api/v1/nodes").unwrap().status(), 403);
         assert!(
             server
                 .requests()
                 .iter()
-                .any(|request| request.is(&Method::GET, "/api/v1/pods"))
+                .any(|request| request.is(&Method::GET, "/api/v1/nodes"))
         );
     }
 }

@@ -32,7 +32,16 @@ impl Pki {
     /// # Errors
     /// When no key can be made or no file be written.
     pub fn new() -> anyhow::Result<Self> {
+        Self::of_year(1975)
+    }
+
+    /// The same, with a CA that is valid from the beginning of this year.
+    ///
+    /// # Errors
+    /// When no key can be made or no file be written.
+    pub fn of_year(year: i32) -> anyhow::Result<Self> {
         let mut params = CertificateParams::new(Vec::new())?;
+        params.not_before = rcgen::date_time_ymd(year, 1, 1);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params

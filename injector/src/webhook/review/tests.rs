@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::admission::reason::Decision;
 
 fn defaults() -> Defaults {
     Defaults::new("keyside-agent:test")
@@ -37,7 +38,8 @@ fn check(body: &[u8], status: u16, decision: Decision, says: &str) {
     let answer = answer(body, &defaults());
     assert_eq!(answer.status.as_u16(), status, "{shown}");
     assert_eq!(
-        answer.record.decision, decision,
+        answer.record.reason.decision(),
+        decision,
         "{shown}: {:?}",
         answer.record
     );
@@ -218,7 +220,7 @@ fn a_verdict_becomes_the_response_that_the_api_server_reads() {
         audit: audit.clone(),
         pod: json!({}),
     });
-    assert_eq!(record.decision, Decision::Patched);
+    assert_eq!(record.reason, Reason::Asked);
     assert_eq!(
         review,
         json!({
@@ -241,19 +243,20 @@ fn a_verdict_becomes_the_response_that_the_api_server_reads() {
         audit: vec![],
         pod: json!({}),
     });
-    assert_eq!(record.decision, Decision::Unchanged);
+    assert_eq!(record.reason, Reason::Complete);
     assert_eq!(
         review["response"],
         json!({ "uid": "a-uid", "allowed": true })
     );
 
     let (review, record) = conclude(Verdict::Denied {
+        reason: Reason::Placement,
         message: "quotes s3cret".to_owned(),
         warnings,
         audit,
     });
-    assert_eq!(record.decision, Decision::Denied);
-    assert!(!record.reason.contains("s3cret"));
+    assert_eq!(record.reason, Reason::Placement);
+    assert!(!record.why.contains("s3cret"));
     assert_eq!(
         review["response"],
         json!({

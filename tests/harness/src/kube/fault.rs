@@ -1,0 +1,93 @@
+//! What goes wrong with some requests, on demand.
+
+use http::{Method, StatusCode};
+
+use super::store::Store;
+
+/// Which requests go wrong, and how. Every one that fits does, unless [`Fault::every`] says otherwise.
+#[derive(Clone)]
+pub struct Fault {
+    method: Option<Method>,
+    part: String,
+    account: Option<String>,
+    every: u32,
+    seen: u32,
+    pub(super) answer: Answer,
+}
+
+#[derive(Clone)]
+pub(super) enum Answer {
+    Status(StatusCode),
+    /// Reads see the objects as they were when the fault began.
+    Stale(Option<Store>),
+    /// The connection ends without an answer.
+    Cut,
+}
+
+impl Fault {
+    /// An answer with this status.
+    #[must_use]
+    pub fn status(status: StatusCode) -> Self {
+        Self::new(Answer::Status(status))
+    }
+
+    /// What is read is as old as the fault.
+    #[must_use]
+    pub fn stale() -> Self {
+        Self::new(Answer::Stale(None)).to(Method::GET)
+    }
+
+    /// Nobody is there.
+    #[must_use]
+    pub fn cut() -> Self {
+        Self::new(Answer::Cut)
+    }
+
+    fn new(answer: Answer) -> Self {
+        Self {
+            method: None,
+            part: String::new(),
+            account: None,
+            every: 1,
+            seen: 0,
+            answer,
+        }
+    }
+
+    /// Only requests with this method.
+    #[must_use]
+    pub fn to(mut self, method: Method) -> Self {
+        self.method = Some(method);
+        self
+    }
+
+    /// Only requests with this text in their path.
+    #[must_use]
+    pub fn of(mut self, part: &str) -> Self {
+        part.clone_into(&mut self.part);
+        self
+    }
+
+    /// Only requests of this account (see [`super::ApiServer::kubeconfig_of`]).
+    #[must_use]
+    pub fn for_account(mut self, account: &str) -> Self {
+        self.account = Some(account.to_owned());
+        self
+    }
+
+    /// Only the n-th, 2n-th … of them.
+    #[must_use]
+    pub fn every(mut self, every: u32) -> Self {
+        self.every = every.max(1);
+        self
+    }
+
+    /// Whether this request goes wrong; it counts.
+    pub(super) fn hits(&mut self, method: &Method, path: &str, account: Option<&str>) -> bool {
+        let fits = self.method.as_ref().is_none_or(|wanted| wanted == method)
+            && path.contains(&self.part)
+            && (self.account.is_none() || self.account.as_deref() == account);
+        self.seen += u32::from(fits);
+        fits && self.seen.is_multiple_of(self.every)
+    }
+}
