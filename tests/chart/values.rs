@@ -172,7 +172,7 @@ const EFFECTS: [(&str, &str, &str); 49] = [
     ),
     (
         "callers.configMap",
-        "pod /volumes/1/configMap/name",
+        "pod /volumes/2/configMap/name",
         r#""callers""#,
     ),
     (
