@@ -19,6 +19,7 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use bytes::Bytes;
 use keyside_lifecycle::tasks::End;
 use keyside_lifecycle::{error, logging, shutdown};
 use tracing::level_filters::LevelFilter;
@@ -26,6 +27,26 @@ use tracing::level_filters::LevelFilter;
 use crate::settings::{Settings, Verb};
 
 const USAGE: u8 = 64;
+
+/// Decisions without a network: what a benchmark measures.
+#[derive(Clone, Debug)]
+pub struct Admission(admission::Defaults);
+
+impl Admission {
+    /// As an installation decides that says nothing but where Vault is.
+    #[must_use]
+    pub fn new(vault_address: &str) -> Self {
+        let mut defaults = admission::Defaults::new("keyside-agent:measured");
+        defaults.vault_address = Some(vault_address.to_owned());
+        Self(defaults)
+    }
+
+    /// What the webhook answers to the body of a request.
+    #[must_use]
+    pub fn answer(&self, review: &[u8]) -> Bytes {
+        webhook::review::answer(review, &self.0).body
+    }
+}
 
 /// The whole program.
 #[must_use]

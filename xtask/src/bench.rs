@@ -3,6 +3,7 @@
 //! Invariant: both agents get the same server, login, sink and listener, and take turns, so that whatever else the
 //! machine does meets both.
 
+mod admission;
 mod bare;
 pub(crate) mod capacity;
 mod contender;
@@ -35,7 +36,7 @@ Usage: cargo xtask bench [--quick] [--write] [--only PART]...
 
   --quick  a look at every row, in seconds; the numbers mean little
   --write  put the tables into docs/performance.md, and what OpenBao bears into xtask/src/simulate/capacity.json
-  --only   start, idle, hits, through, memory, leases or capacity
+  --only   start, idle, hits, through, memory, leases, capacity or admission
 ";
 
 /// Where the tables are shown.
@@ -57,6 +58,11 @@ impl Options {
             console::step(title);
         }
         wanted
+    }
+
+    /// Whether anything is wanted that is about the agent.
+    fn wants_agent(&self) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only != "admission")
     }
 }
 
@@ -101,10 +107,46 @@ fn again_but_fast(options: &Options) -> anyhow::Result<()> {
 fn measure(options: &Options) -> anyhow::Result<()> {
     tools::install()?;
     process::keep_quiet();
+    let mut report = Report::new()?;
+    let mut capacity = None;
+    if options.wants_agent() {
+        capacity = beside_peer(options, &mut report)?;
+    }
+    if options.wants("admission", "Admissions") {
+        console::step("Build the release binary of the injector (a few minutes, the first time)");
+        let programs = admission::Programs::build()?;
+        report.admission = admission::rows(&programs, options.quick)?;
+    }
+    report.finish()?;
+
+    if options.wants_agent() {
+        console::heading("Beside the peer");
+        console::text(&report.table());
+        console::heading("Beside a bare hyper server of the same build");
+        console::text(&report.bare_table());
+        console::heading("OpenBao's own limits here");
+        console::text(&report.capacity_table());
+    }
+    console::heading("The injector");
+    console::text(&report.admission_table());
+    let path = parts::root()?.join("target/bench.json");
+    std::fs::write(&path, report.json()?).with_context(|| format!("write {}", path.display()))?;
+    console::note(&format!("all of it, in numbers: {}", path.display()));
+    if options.write {
+        document::replace(PAGE, "bench", &report.markdown())?;
+        if let Some(capacity) = capacity {
+            capacity.write()?;
+        }
+        console::note(&format!("written to {PAGE}"));
+    }
+    Ok(())
+}
+
+/// The agent and its peer, and what both ask of.
+fn beside_peer(options: &Options, report: &mut Report) -> anyhow::Result<Option<Capacity>> {
     console::step("Build the release binary of the agent (a few minutes, the first time)");
     let agent = release::build("keyside-agent")?;
     let bare = Bare::build()?;
-    let mut report = Report::new()?;
     let contenders = [
         Contender::keyside(agent.path),
         Contender::bao(parts::bao()?),
@@ -141,31 +183,12 @@ fn measure(options: &Options) -> anyhow::Result<()> {
         let [ours, _] = &contenders;
         report.add(leases::rows(ours, quick)?);
     }
-    let mut capacity = None;
-    if options.wants("capacity", "What OpenBao bears, storing on disk") {
-        let measured = Capacity::measure(quick)?;
-        report.capacity = measured.rows()?;
-        capacity = Some(measured);
+    if !options.wants("capacity", "What OpenBao bears, storing on disk") {
+        return Ok(None);
     }
-    report.finish()?;
-
-    console::heading("Beside the peer");
-    console::text(&report.table());
-    console::heading("Beside a bare hyper server of the same build");
-    console::text(&report.bare_table());
-    console::heading("OpenBao's own limits here");
-    console::text(&report.capacity_table());
-    let path = parts::root()?.join("target/bench.json");
-    std::fs::write(&path, report.json()?).with_context(|| format!("write {}", path.display()))?;
-    console::note(&format!("all of it, in numbers: {}", path.display()));
-    if options.write {
-        document::replace(PAGE, "bench", &report.markdown())?;
-        if let Some(capacity) = capacity {
-            capacity.write()?;
-        }
-        console::note(&format!("written to {PAGE}"));
-    }
-    Ok(())
+    let measured = Capacity::measure(quick)?;
+    report.capacity = measured.rows()?;
+    Ok(Some(measured))
 }
 
 fn version(server: &openbao::Server) -> anyhow::Result<String> {

@@ -1,6 +1,9 @@
 //! The variables by which an application's Vault client finds the proxy.
 
+use std::borrow::Cow;
+
 use k8s_openapi::api::core::v1::{Container, PodSpec};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{array, names};
@@ -13,17 +16,29 @@ const VARIABLES: [&str; 4] = [
     "BAO_AGENT_ADDR",
 ];
 
+/// What is read of a configuration here.
+#[derive(Deserialize)]
+struct Listeners<'a> {
+    #[serde(borrow)]
+    listener: Vec<Listener<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Listener<'a> {
+    #[serde(borrow, default, rename = "type")]
+    kind: Cow<'a, str>,
+    #[serde(borrow, default)]
+    address: Option<Cow<'a, str>>,
+}
+
 /// Where the proxy of an agent with this configuration is reached: over TCP where it can be, else the Unix socket.
 ///
 /// The text and not the type is read, because on a second pass the configuration is the one that the pod came with.
 pub(crate) fn address(config: &str) -> Option<String> {
-    let config: Value = serde_json::from_str(config).ok()?;
-    let listeners = config.get("listener")?.as_array()?;
+    let Listeners { listener: all } = serde_json::from_str(config).ok()?;
     let of_type = |wanted: &str| {
-        let is_wanted =
-            |listener: &&Value| listener.get("type").and_then(Value::as_str) == Some(wanted);
-        let listener = listeners.iter().find(is_wanted)?;
-        listener.get("address")?.as_str()
+        let listener = all.iter().find(|listener| listener.kind == wanted)?;
+        listener.address.as_deref()
     };
     let tcp = of_type("tcp").and_then(|address| address.rsplit_once(':'));
     tcp.map(|(_, port)| format!("http://127.0.0.1:{port}"))

@@ -4,6 +4,8 @@
 //! Invariant: the same two documents always give the same operations, byte for byte.
 //! Invariant: what is equal in both is never mentioned, so fields that we do not know survive.
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -21,121 +23,130 @@ pub(crate) enum Operation {
 
 /// The operations that turn `before` into `after`.
 pub(crate) fn diff(before: &Value, after: &Value) -> Vec<Operation> {
-    let mut operations = Vec::new();
-    compare("", before, after, &mut operations);
-    operations
+    let mut difference = Difference::default();
+    difference.compare(before, after);
+    difference.operations
 }
 
-fn compare(path: &str, before: &Value, after: &Value, operations: &mut Vec<Operation>) {
-    match (before, after) {
-        _ if before == after => {}
-        (Value::Object(before), Value::Object(after)) => {
-            compare_objects(path, before, after, operations);
-        }
-        (Value::Array(before), Value::Array(after)) => {
-            compare_arrays(path, before, after, operations);
-        }
-        _ => operations.push(Operation::Replace {
-            path: path.to_owned(),
-            value: after.clone(),
-        }),
-    }
+/// What was found so far, and where the comparison is.
+#[derive(Default)]
+struct Difference {
+    operations: Vec<Operation>,
+    /// Grows on the way down and shrinks on the way up, so that what is equal costs no text of its own.
+    path: String,
 }
 
-fn compare_objects(
-    path: &str,
-    before: &Map<String, Value>,
-    after: &Map<String, Value>,
-    operations: &mut Vec<Operation>,
-) {
-    for key in before.keys().filter(|key| !after.contains_key(*key)) {
-        operations.push(Operation::Remove {
-            path: member(path, key),
-        });
-    }
-    for (key, value) in after {
-        let path = member(path, key);
-        match before.get(key) {
-            Some(old) => compare(&path, old, value, operations),
-            None => operations.push(Operation::Add {
-                path,
-                value: value.clone(),
+impl Difference {
+    fn compare(&mut self, before: &Value, after: &Value) {
+        match (before, after) {
+            _ if before == after => {}
+            (Value::Object(before), Value::Object(after)) => self.compare_objects(before, after),
+            (Value::Array(before), Value::Array(after)) => self.compare_arrays(before, after),
+            _ => self.operations.push(Operation::Replace {
+                path: self.path.clone(),
+                value: after.clone(),
             }),
         }
     }
+
+    fn compare_objects(&mut self, before: &Map<String, Value>, after: &Map<String, Value>) {
+        for key in before.keys().filter(|key| !after.contains_key(*key)) {
+            let operation = |path| Operation::Remove { path };
+            self.at_member(key, |difference| difference.say(operation));
+        }
+        for (key, value) in after {
+            self.at_member(key, |difference| match before.get(key) {
+                Some(old) => difference.compare(old, value),
+                None => difference.add(value),
+            });
+        }
+    }
+
+    /// Elements that correspond at both ends are compared in place; what lies between them is inserted or removed.
+    ///
+    /// This finds the shortest patch for an insertion at one place, which is all that injection does to a list. The
+    /// time is linear in the length of the list, whoever wrote it.
+    fn compare_arrays(&mut self, before: &[Value], after: &[Value]) {
+        let head = before
+            .iter()
+            .zip(after)
+            .take_while(|(old, new)| correspond(old, new))
+            .count();
+        let (before_head, before) = before.split_at(head);
+        let (after_head, after) = after.split_at(head);
+        let tail = before
+            .iter()
+            .rev()
+            .zip(after.iter().rev())
+            .take_while(|(old, new)| correspond(old, new))
+            .count();
+        let (before, before_tail) = before.split_at(before.len() - tail);
+        let (after, after_tail) = after.split_at(after.len() - tail);
+
+        for (index, (old, new)) in before_head.iter().zip(after_head).enumerate() {
+            self.at_element(index, |difference| difference.compare(old, new));
+        }
+        self.compare_middles(head, before, after);
+        // By now the list is as long as it will be, so that an element's place is its place in `after`.
+        let start = head + after.len();
+        for (index, (old, new)) in before_tail.iter().zip(after_tail).enumerate() {
+            self.at_element(start + index, |difference| difference.compare(old, new));
+        }
+    }
+
+    fn compare_middles(&mut self, start: usize, before: &[Value], after: &[Value]) {
+        let common = before.len().min(after.len());
+        for (index, (old, new)) in before.iter().zip(after).enumerate() {
+            self.at_element(start + index, |difference| difference.compare(old, new));
+        }
+        for index in (common..before.len()).rev() {
+            let operation = |path| Operation::Remove { path };
+            self.at_element(start + index, |difference| difference.say(operation));
+        }
+        for (index, value) in after.iter().enumerate().skip(common) {
+            self.at_element(start + index, |difference| difference.add(value));
+        }
+    }
+
+    fn add(&mut self, value: &Value) {
+        let value = value.clone();
+        self.say(|path| Operation::Add { path, value });
+    }
+
+    fn say(&mut self, operation: impl FnOnce(String) -> Operation) {
+        self.operations.push(operation(self.path.clone()));
+    }
+
+    fn at_member(&mut self, key: &str, go_on: impl FnOnce(&mut Self)) {
+        let length = self.path.len();
+        self.path.push('/');
+        for character in key.chars() {
+            match character {
+                '~' => self.path.push_str("~0"),
+                '/' => self.path.push_str("~1"),
+                other => self.path.push(other),
+            }
+        }
+        go_on(self);
+        self.path.truncate(length);
+    }
+
+    fn at_element(&mut self, index: usize, go_on: impl FnOnce(&mut Self)) {
+        let length = self.path.len();
+        // Writing to text cannot fail.
+        let _written = write!(self.path, "/{index}");
+        go_on(self);
+        self.path.truncate(length);
+    }
 }
 
-/// Elements that correspond at both ends are compared in place; what lies between them is inserted or removed.
-///
-/// This finds the shortest patch for an insertion at one place, which is all that injection does to a list. The
-/// time is linear in the length of the list, whoever wrote it.
-fn compare_arrays(path: &str, before: &[Value], after: &[Value], operations: &mut Vec<Operation>) {
-    let head = before
-        .iter()
-        .zip(after)
-        .take_while(|(old, new)| correspond(old, new))
-        .count();
-    let (before_head, before) = before.split_at(head);
-    let (after_head, after) = after.split_at(head);
-    let tail = before
-        .iter()
-        .rev()
-        .zip(after.iter().rev())
-        .take_while(|(old, new)| correspond(old, new))
-        .count();
-    let (before, before_tail) = before.split_at(before.len() - tail);
-    let (after, after_tail) = after.split_at(after.len() - tail);
-
-    for (index, (old, new)) in before_head.iter().zip(after_head).enumerate() {
-        compare(&element(path, index), old, new, operations);
-    }
-    compare_middles(path, head, before, after, operations);
-    // By now the list is as long as it will be, so that an element's place is its place in `after`.
-    let start = head + after.len();
-    for (index, (old, new)) in before_tail.iter().zip(after_tail).enumerate() {
-        compare(&element(path, start + index), old, new, operations);
-    }
-}
-
-fn compare_middles(
-    path: &str,
-    start: usize,
-    before: &[Value],
-    after: &[Value],
-    operations: &mut Vec<Operation>,
-) {
-    let common = before.len().min(after.len());
-    for (index, (old, new)) in before.iter().zip(after).enumerate() {
-        compare(&element(path, start + index), old, new, operations);
-    }
-    for index in (common..before.len()).rev() {
-        operations.push(Operation::Remove {
-            path: element(path, start + index),
-        });
-    }
-    for (index, value) in after.iter().enumerate().skip(common) {
-        operations.push(Operation::Add {
-            path: element(path, start + index),
-            value: value.clone(),
-        });
-    }
-}
-
-/// Whether two elements are the same thing: equal, or objects of one name, as the lists of a pod have them.
+/// Whether two elements are the same thing: objects of one name, as the lists of a pod have them, or equal.
 fn correspond(before: &Value, after: &Value) -> bool {
-    before == after
-        || before
-            .get("name")
-            .is_some_and(|name| name.is_string() && Some(name) == after.get("name"))
-}
-
-fn member(path: &str, key: &str) -> String {
-    // The order matters: `~` first, or the tildes of `~1` would be escaped again.
-    format!("{path}/{}", key.replace('~', "~0").replace('/', "~1"))
-}
-
-fn element(path: &str, index: usize) -> String {
-    format!("{path}/{index}")
+    let name = before.get("name").filter(|name| name.is_string());
+    match (name, after.get("name")) {
+        (Some(old), Some(new)) if old == new => true,
+        _ => before == after,
+    }
 }
 
 #[cfg(test)]

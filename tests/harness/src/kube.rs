@@ -43,6 +43,9 @@ pub const TOKEN: &str = "a-service-account-token";
 /// The webhook configurations' path.
 pub const WEBHOOKS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 
+/// How many requests are remembered.
+const KEPT: usize = 20_000;
+
 /// How long a watch lasts that does not say it itself.
 const WATCH: Duration = Duration::from_mins(5);
 
@@ -142,7 +145,7 @@ impl ApiServer {
         self.shared.changed();
     }
 
-    /// Every request so far, in order of arrival.
+    /// Every request so far, in order of arrival; of very many the newest.
     #[must_use]
     pub fn requests(&self) -> Vec<Recorded> {
         lock(&self.shared.recorded).clone()
@@ -265,7 +268,7 @@ async fn answer(
     };
     let access = access::read(&recorded.method, &recorded.path);
     lock(&shared.accesses).extend(access.clone());
-    lock(&shared.recorded).push(recorded.clone());
+    shared.record(&recorded);
     let failed = |failure: Failure| (failure.status, Later::now(failure.object()));
     let (status, body) = match shared.fault(&recorded) {
         Some(fault::Answer::Cut) => anyhow::bail!("cut on demand"),
@@ -291,6 +294,15 @@ async fn answer(
 }
 
 impl Shared {
+    /// The newest: a test that runs for long must not fill the memory.
+    fn record(&self, request: &Recorded) {
+        let mut recorded = lock(&self.recorded);
+        if recorded.len() >= KEPT {
+            recorded.drain(..KEPT / 2);
+        }
+        recorded.push(request.clone());
+    }
+
     fn changed(&self) {
         self.changes.send_modify(|changes| *changes += 1);
     }

@@ -28,6 +28,8 @@ pub(super) enum Target {
     AtMost(f64),
     /// And this many times better than the peer's.
     AtMostAndBy(f64, f64),
+    /// Ours, in the row's unit, where more is better.
+    AtLeast(f64),
     /// Ours, in the row's unit, and of every run.
     NeverOver(f64),
     /// This many times better than the peer's.
@@ -63,6 +65,8 @@ pub(super) struct Report {
     rows: Vec<Row>,
     /// Beside the bare server.
     pub(super) bare: Vec<Row>,
+    /// Of the injector.
+    pub(super) admission: Vec<Row>,
     pub(super) capacity: Vec<Limit>,
 }
 
@@ -101,6 +105,13 @@ impl Row {
         }
     }
 
+    pub(super) fn at_least(self, limit: f64) -> Self {
+        Self {
+            target: Some(Target::AtLeast(limit)),
+            ..self
+        }
+    }
+
     pub(super) fn never_over(self, limit: f64) -> Self {
         Self {
             target: Some(Target::NeverOver(limit)),
@@ -121,6 +132,7 @@ impl Row {
         let ours = self.ours.median();
         Some(match self.target? {
             Target::AtMost(limit) => ours <= limit,
+            Target::AtLeast(limit) => ours >= limit,
             Target::NeverOver(limit) => self.ours.greatest() <= limit,
             Target::AtMostAndBy(limit, times) => {
                 ours <= limit && self.ratio().is_some_and(|ratio| ratio >= times)
@@ -129,11 +141,18 @@ impl Row {
         })
     }
 
+    /// For a table that has no peer.
+    fn alone_cells(&self) -> [String; 3] {
+        let [what, _ratio, ours, _peers, target] = self.cells();
+        [what, ours, target]
+    }
+
     fn cells(&self) -> [String; 5] {
         let show = |samples: &Samples| Shown(samples, self.unit).to_string();
         let unit = self.unit;
         let target = self.target.map(|target| match target {
             Target::AtMost(limit) => format!("≤ {limit} {unit}").trim_end().to_owned(),
+            Target::AtLeast(limit) => format!("≥ {limit} {unit}"),
             Target::NeverOver(limit) => format!("never over {limit} {unit}"),
             Target::AtMostAndBy(limit, times) => format!("≤ {limit} {unit}, ≥ {times} ×"),
             Target::By(times) => format!("≥ {times} ×"),
@@ -156,6 +175,7 @@ impl Row {
 
 const HEADS: [&str; 5] = ["what", "better by", "Keyside", "bao agent", "target"];
 const BARE_HEADS: [&str; 5] = ["what", "as good by", "Keyside", "bare server", "target"];
+const ALONE_HEADS: [&str; 3] = ["the injector", "measured", "target"];
 const LIMIT_HEADS: [&str; 3] = ["requests", "per second", "processor time for one"];
 
 impl Limit {
@@ -177,6 +197,7 @@ impl Report {
             load: (load, load),
             rows: Vec::new(),
             bare: Vec::new(),
+            admission: Vec::new(),
             capacity: Vec::new(),
         })
     }
@@ -201,6 +222,11 @@ impl Report {
         aligned(BARE_HEADS, &rows)
     }
 
+    pub(super) fn admission_table(&self) -> String {
+        let rows: Vec<_> = self.admission.iter().map(Row::alone_cells).collect();
+        aligned(ALONE_HEADS, &rows)
+    }
+
     pub(super) fn capacity_table(&self) -> String {
         let rows: Vec<_> = self.capacity.iter().map(Limit::cells).collect();
         aligned(LIMIT_HEADS, &rows)
@@ -215,15 +241,17 @@ impl Report {
         let rows: Vec<_> = self.rows.iter().map(Row::cells).collect();
         let bare: Vec<_> = self.bare.iter().map(Row::cells).collect();
         let limits: Vec<_> = self.capacity.iter().map(Limit::cells).collect();
+        let admission: Vec<_> = self.admission.iter().map(Row::alone_cells).collect();
         format!(
             "OpenBao {}, {} cores, load {:.1} before the run. Medians, and between which values half of the runs \
-             lay.\n\n{}\n{}\n{}",
+             lay.\n\n{}\n{}\n{}\n{}",
             self.server,
             self.cores,
             self.load.0,
             marked(HEADS, &rows),
             marked(BARE_HEADS, &bare),
-            marked(LIMIT_HEADS, &limits)
+            marked(LIMIT_HEADS, &limits),
+            marked(ALONE_HEADS, &admission)
         )
     }
 }

@@ -73,7 +73,33 @@ struct Uid<'a> {
     uid: Cow<'a, str>,
 }
 
+/// A review in which nothing is wrong.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Whole<'a> {
+    #[serde(borrow)]
+    api_version: Cow<'a, str>,
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    request: Request<'a>,
+}
+
+/// In one pass where nothing is wrong; else the parts are read one after the other, to find as much as there is.
 pub(super) fn read(body: &[u8]) -> Result<Request<'_>, Unreadable> {
+    match serde_json::from_slice(body) {
+        Ok(Whole {
+            api_version,
+            kind,
+            request,
+        }) if (&*api_version, &*kind) == REVIEW && !request.uid.is_empty() => Ok(request),
+        _ => read_parts(body),
+    }
+}
+
+const REVIEW: (&str, &str) = ("admission.k8s.io/v1", "AdmissionReview");
+
+fn read_parts(body: &[u8]) -> Result<Request<'_>, Unreadable> {
     let without_uid = |why: String| Unreadable {
         uid: String::new(),
         why,
@@ -81,7 +107,7 @@ pub(super) fn read(body: &[u8]) -> Result<Request<'_>, Unreadable> {
     let envelope: Envelope<'_> = serde_json::from_slice(body)
         .map_err(|error| without_uid(format!("the body is not an AdmissionReview: {error}")))?;
     let (version, kind) = (&*envelope.api_version, &*envelope.kind);
-    if (version, kind) != ("admission.k8s.io/v1", "AdmissionReview") {
+    if (version, kind) != REVIEW {
         return Err(without_uid(format!(
             "{} of {} cannot be answered: this webhook speaks AdmissionReview of admission.k8s.io/v1 \
              (admissionReviewVersions: [v1])",
