@@ -29,6 +29,7 @@ mod call;
 pub(crate) mod clear;
 pub(crate) mod dead;
 pub(crate) mod flight;
+pub(crate) mod head;
 pub(crate) mod identity;
 pub(crate) mod json;
 pub(crate) mod key;
@@ -49,6 +50,7 @@ use answer::Answer;
 use call::{Call, Outcome, SharedCall};
 use clear::Clear;
 use flight::{Flight, Seat, Share};
+use head::Heads;
 use identity::TokenId;
 use key::Key;
 use kv::request::{Reading, is_elsewhere};
@@ -193,6 +195,7 @@ struct State {
     flights: HashMap<Route, Flight<Kept, Served, Error>>,
     ended: Ended,
     limited: Limited,
+    heads: Heads,
     /// Absent where secrets of KV engines are not kept.
     secrets: Option<Secrets>,
 }
@@ -277,6 +280,7 @@ impl Cache {
             flights: HashMap::new(),
             ended: Ended::default(),
             limited: Limited::default(),
+            heads: Heads::default(),
             secrets: config.static_secrets.map(Secrets::new),
         };
         Self(Arc::new(Shared {

@@ -1,15 +1,16 @@
 //! A kept answer: what the miss answered, byte for byte, except for the numbers that time changes.
 //!
-//! Invariant: nothing here pins a connection's read buffer. Header values arrive as slices of it (8 KiB and more),
-//! so they are copied into one allocation of their exact size, and so is the body.
+//! Invariant: nothing here pins a connection's read buffer: the body is a copy of its exact size.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use http::header::{AGE, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::AGE;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tokio::time::{Duration, Instant};
 
+use super::head::{Head, Heads};
 use super::json;
 use super::policy::Made;
 use crate::resume::form::{Reader, Writer};
@@ -19,28 +20,35 @@ const OVERHEAD: usize = 1024;
 
 #[derive(Debug)]
 pub(crate) struct Answer {
-    head: Box<[(HeaderName, HeaderValue)]>,
-    body: Bytes,
-    /// Where the body says how long the lease lasts, first to last.
-    durations: Box<[Range<usize>]>,
+    head: Head,
+    body: Arc<[u8]>,
+    durations: Durations,
     arrived: Instant,
 }
+
+/// Where a body says how long the lease lasts, first to last: once, and once more where it is a token. Empty: nowhere.
+type Durations = [Range<u32>; 2];
 
 impl Answer {
     /// Copies a 200 of Vault.
     pub(crate) fn new(headers: &HeaderMap, body: &[u8], arrived: Instant) -> Self {
         Self {
-            head: compact(headers),
-            body: Bytes::copy_from_slice(body),
-            durations: json::lease_durations(body).into_boxed_slice(),
+            head: Head::new(headers),
+            body: Arc::from(body),
+            durations: durations(&json::lease_durations(body)).unwrap_or_default(),
             arrived,
         }
+    }
+
+    /// Lets it have in common with earlier ones what is the same.
+    pub(crate) fn share(&mut self, heads: &mut Heads) {
+        heads.share(&mut self.head);
     }
 
     /// Whether a hit can say how much is left of what lasts so long: the body's duration was found. A body that nests
     /// too deep, or holds half of a surrogate pair, is readable for what it says, but not for where.
     pub(crate) fn can_tell(&self, made: &Made) -> bool {
-        made.lasts.is_none() || !self.durations.is_empty()
+        made.lasts.is_none() || self.durations != Durations::default()
     }
 
     /// What it counts against `max_bytes`.
@@ -61,7 +69,7 @@ impl Answer {
     pub(crate) fn save(&self, out: &mut Writer) {
         out.time(self.arrived);
         out.number(self.head.len() as u64);
-        for (name, value) in &self.head {
+        for (name, value) in self.head.iter() {
             out.text(name.as_str());
             out.bytes(value.as_bytes());
         }
@@ -84,13 +92,13 @@ impl Answer {
     pub(crate) fn at(&self, now: Instant, ends: Option<Instant>) -> Response<Bytes> {
         let body = match ends {
             Some(ends) => self.with_duration(ends.saturating_duration_since(now)),
-            None => self.body.clone(),
+            None => Bytes::from_owner(Arc::clone(&self.body)),
         };
         let mut response = Response::new(body);
         *response.status_mut() = StatusCode::OK;
         let headers = response.headers_mut();
         headers.reserve(self.head.len() + 4);
-        for (name, value) in &self.head {
+        for (name, value) in self.head.iter() {
             headers.append(name.clone(), value.clone());
         }
         let age = now.saturating_duration_since(self.arrived).as_secs();
@@ -113,7 +121,8 @@ impl Answer {
         let left = left.as_secs().to_string();
         let mut body = BytesMut::with_capacity(self.body.len() + left.len());
         let mut done = 0;
-        for place in &self.durations {
+        let places = self.durations.iter().filter(|place| !place.is_empty());
+        for place in places.map(|place| place.start as usize..place.end as usize) {
             body.put(self.body.get(done..place.start).unwrap_or_default());
             // A token without a lease has 0 at its top, and keeps it.
             let number = self.body.get(place.clone()).unwrap_or_default();
@@ -129,30 +138,22 @@ impl Answer {
     }
 }
 
-/// End-to-end headers in one allocation. The length is left out: it changes with the numbers' digits.
-fn compact(headers: &HeaderMap) -> Box<[(HeaderName, HeaderValue)]> {
-    let kept = || {
-        headers.iter().filter(|(name, _)| {
-            ![CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, AGE].contains(name)
-        })
-    };
-    let mut values = BytesMut::with_capacity(kept().map(|(_, value)| value.len()).sum());
-    kept().for_each(|(_, value)| values.put(value.as_bytes()));
-    let mut values = values.freeze();
-    kept()
-        .map(|(name, value)| {
-            let copy = HeaderValue::from_maybe_shared(values.split_to(value.len()));
-            (
-                name.clone(),
-                copy.unwrap_or_else(|_same_bytes| HeaderValue::from_static("")),
-            )
-        })
-        .collect()
+/// `None` where a body has more of them than an answer of Vault, or ends further behind than one.
+fn durations(found: &[Range<usize>]) -> Option<Durations> {
+    let mut durations = Durations::default();
+    if found.len() > durations.len() {
+        return None;
+    }
+    for (place, found) in durations.iter_mut().zip(found) {
+        *place = found.start.try_into().ok()?..found.end.try_into().ok()?;
+    }
+    Some(durations)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::policy::What;
 
     fn answer(body: &str) -> (Answer, Instant) {
         let mut headers = HeaderMap::new();
@@ -189,6 +190,22 @@ mod tests {
             response.body(),
             r#"{"lease_duration":0,"auth":{"lease_duration":59}}"#
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_names_more_durations_than_vault_does_is_not_kept() {
+        let made = Made {
+            what: What::Lease {
+                id: "a/1".to_owned(),
+            },
+            lasts: Some(Duration::from_mins(1)),
+            renewable: true,
+        };
+        let top = r#""lease_duration":60"#;
+        for (count, told) in [(0, false), (1, true), (2, true), (3, false)] {
+            let body = format!("{{{}}}", vec![top; count].join(","));
+            assert_eq!(answer(&body).0.can_tell(&made), told, "{count}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

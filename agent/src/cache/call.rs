@@ -111,7 +111,7 @@ impl Call {
         sent: Instant,
     ) -> Result<Kept, Skip> {
         let now = Instant::now();
-        let answer = Arc::new(Answer::new(headers, bytes, now));
+        let mut answer = Answer::new(headers, bytes, now);
         if !answer.can_tell(&made) {
             return Err(Skip::NotVault);
         }
@@ -122,6 +122,8 @@ impl Call {
             if state.ended.concerns(self.since, &made, &asked.place, maker) {
                 return Err(Skip::Revoked);
             }
+            answer.share(&mut state.heads);
+            let answer = Arc::new(answer);
             let new = New {
                 key: asked.key,
                 answer: Arc::clone(&answer),

@@ -10,7 +10,8 @@
 //! Invariant: every index names only entries that are there, and `remove` is the only way out.
 //! Invariant: an entry is never served after its own end, nor after the end of the token that made it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use tokio::time::{Duration, Instant};
@@ -24,9 +25,17 @@ use crate::token::Token;
 
 #[cfg(test)]
 mod check;
+mod index;
+mod names;
 pub(crate) mod saved;
+mod slab;
 pub(crate) mod timers;
 pub(super) mod tree;
+mod uses;
+
+use index::Index;
+use slab::{Slab, Slot};
+use uses::{Links, Uses};
 
 /// How deep a chain of tokens is followed. Vault has no limit; a chain this deep is nobody's use.
 const DEPTH: usize = 64;
@@ -71,15 +80,19 @@ pub(crate) enum Found {
     Nothing,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Id(u64);
+/// Names the entry that a renewal is under way for, and no other one that lies where it lay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Id {
+    slot: Slot,
+    /// The tick at which the renewal began.
+    began: NonZeroU64,
+}
 
 /// What a timer is set for.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
-    Entry(Id),
-    /// Boxed, for there are few of them, and very many of the others.
-    Token(Box<TokenId>),
+    Entry(Slot),
+    Parent(Slot),
 }
 
 #[derive(Debug)]
@@ -87,10 +100,13 @@ struct Entry {
     key: Key,
     /// Absent: dropped for space, or replaced by a newer one.
     answer: Option<Arc<Answer>>,
+    /// When the answer was used last, and which ones before and after it.
     used: u64,
-    place: String,
+    links: Links,
+    place: Box<str>,
     what: What,
-    maker: Option<TokenId>,
+    /// The parent.
+    maker: Option<Slot>,
     /// The most that Vault gave it at once.
     lasts: Duration,
     /// How long before its end it is no longer given out.
@@ -99,7 +115,7 @@ struct Entry {
     renews: bool,
     due: Option<Instant>,
     /// A renewal is under way since that tick.
-    renewing: Option<u64>,
+    renewing: Option<NonZeroU64>,
     /// When a renewal was last heard of.
     renewed: u64,
 }
@@ -111,21 +127,27 @@ struct Parent {
     ends: Option<Instant>,
     /// When its end was last heard of.
     heard: u64,
-    made: BTreeSet<Id>,
+    made: BTreeSet<Slot>,
+}
+
+impl Parent {
+    fn id(&self) -> TokenId {
+        TokenId::from(&*self.token)
+    }
 }
 
 #[derive(Debug)]
 pub(crate) struct Store {
     pub(super) bounds: Bounds,
-    /// Boxed, so that the map's free places are small.
-    entries: HashMap<Id, Box<Entry>>,
-    parents: HashMap<TokenId, Parent>,
-    by_key: HashMap<Key, Id>,
-    by_token: HashMap<TokenId, Id>,
-    by_accessor: HashMap<String, Id>,
-    by_lease: HashMap<String, Id>,
-    /// Entries with an answer, the longest unused first.
-    by_use: BTreeMap<u64, Id>,
+    entries: Slab<Entry>,
+    parents: Slab<Parent>,
+    by_key: Index,
+    by_token: Index,
+    by_accessor: Index,
+    by_lease: Index,
+    /// Parents.
+    by_maker: Index,
+    uses: Uses,
     timers: BTreeSet<(Instant, Timer)>,
     /// The newest of auto-auth's tokens, and its end as last heard.
     newest: Option<(TokenId, Option<Instant>)>,
@@ -139,13 +161,14 @@ impl Store {
     pub(crate) fn new(bounds: Bounds) -> Self {
         Self {
             bounds,
-            entries: HashMap::new(),
-            parents: HashMap::new(),
-            by_key: HashMap::new(),
-            by_token: HashMap::new(),
-            by_accessor: HashMap::new(),
-            by_lease: HashMap::new(),
-            by_use: BTreeMap::new(),
+            entries: Slab::new(),
+            parents: Slab::new(),
+            by_key: Index::default(),
+            by_token: Index::default(),
+            by_accessor: Index::default(),
+            by_lease: Index::default(),
+            by_maker: Index::default(),
+            uses: Uses::default(),
             timers: BTreeSet::new(),
             newest: None,
             bytes: 0,
@@ -155,7 +178,7 @@ impl Store {
     }
 
     pub(crate) fn answers(&self) -> usize {
-        self.by_use.len()
+        self.uses.len()
     }
 
     pub(crate) fn records(&self) -> usize {
@@ -172,20 +195,20 @@ impl Store {
     }
 
     pub(crate) fn find(&mut self, key: &Key, now: Instant) -> Found {
-        let Some(&id) = self.by_key.get(key) else {
+        let Some(slot) = self.keyed(key) else {
             return Found::Nothing;
         };
-        let ends = self.ends(id);
+        let ends = self.ends(slot);
+        self.uses.remove(slot, &mut self.entries);
+        self.uses.add(slot, &mut self.entries);
         let tick = self.tick();
-        let Some(entry) = self.entries.get_mut(&id) else {
+        let Some(entry) = self.entries.get_mut(slot) else {
             return Found::Nothing;
         };
+        entry.used = tick;
         let Some(answer) = entry.answer.clone() else {
             return Found::Nothing;
         };
-        self.by_use.remove(&entry.used);
-        entry.used = tick;
-        self.by_use.insert(tick, id);
         match ends {
             Some(ends) if ends <= now => Found::Nothing,
             Some(ends) if ends - now < entry.margin => Found::Ending(answer, Some(ends)),
@@ -214,22 +237,19 @@ impl Store {
         if self.entries.len() >= self.bounds.records {
             return Err(Skip::Full);
         }
-        if let Some(&older) = self.by_key.get(&new.key) {
-            self.drop_answer(older);
-        }
-        let id = Id(self.tick());
+        let tick = self.tick();
         let maker = match &new.made.what {
             What::Token { orphan: true, .. } => None,
-            _ => new.maker.map(|maker| self.adopt(id, maker)),
+            _ => new.maker.map(|maker| self.adopt(maker, tick)),
         };
-        self.index(id, &new.made.what);
         let ends = new.made.lasts;
         let ends = ends.map(|lasts| new.since + lasts.min(lease::LONGEST));
-        let entry = Entry {
+        let slot = self.add(Entry {
             key: new.key,
-            answer: Some(Arc::clone(&new.answer)),
-            used: id.0,
-            place: new.place,
+            answer: Some(new.answer),
+            used: tick,
+            links: Links::default(),
+            place: new.place.into_boxed_str(),
             what: new.made.what,
             maker,
             lasts: new.made.lasts.unwrap_or(lease::LONGEST),
@@ -238,82 +258,91 @@ impl Store {
             renews: new.made.renewable && ends.is_some(),
             due: None,
             renewing: None,
-            renewed: id.0,
-        };
+            renewed: tick,
+        });
         self.revision += 1;
-        self.bytes += new.answer.size();
-        self.by_key.insert(new.key, id);
-        self.by_use.insert(id.0, id);
-        self.entries.insert(id, Box::new(entry));
-        self.plan(id, now, random);
+        self.plan(slot, now, random);
         self.make_space();
-        let ends = self.ends(id);
-        if let Some((entry, ends)) = self.entries.get_mut(&id).zip(ends) {
+        let ends = self.ends(slot);
+        if let Some((entry, ends)) = self.entries.get_mut(slot).zip(ends) {
             // Of what it can last: a lease of an hour, made with a token that has five minutes, is not always ending.
             entry.margin = lease::margin(ends.saturating_duration_since(now));
         }
         Ok(ends)
     }
 
+    /// Puts an entry into every index but the timers.
+    fn add(&mut self, entry: Entry) -> Slot {
+        let key = entry.key;
+        let size = entry.answer.as_ref().map(|answer| answer.size());
+        if size.is_some()
+            && let Some(older) = self.keyed(&key)
+        {
+            self.drop_answer(older);
+        }
+        let maker = entry.maker;
+        let slot = self.entries.insert(entry);
+        if let Some(size) = size {
+            self.bytes += size;
+            self.by_key.set(key.bytes(), slot, |_| false);
+            self.uses.add(slot, &mut self.entries);
+        }
+        if let Some(parent) = maker.and_then(|maker| self.parents.get_mut(maker)) {
+            parent.made.insert(slot);
+        }
+        self.name(slot);
+        slot
+    }
+
     /// An entry's end: its own, or an earlier one of the tokens above it.
-    fn ends(&self, id: Id) -> Option<Instant> {
-        let mut next = self.entries.get(&id);
+    fn ends(&self, slot: Slot) -> Option<Instant> {
+        let mut next = self.entries.get(slot);
         let mut earliest: Option<Instant> = None;
         for _ in 0..DEPTH {
             let Some(entry) = next else { break };
-            let parent = entry.maker.and_then(|maker| self.parents.get(&maker));
+            let parent = entry.maker.and_then(|maker| self.parents.get(maker));
             let ends = [entry.ends, parent.and_then(|parent| parent.ends)];
             earliest = ends.into_iter().flatten().chain(earliest).min();
-            next = entry
-                .maker
-                .and_then(|maker| self.by_token.get(&maker))
-                .and_then(|id| self.entries.get(id));
+            next = parent
+                .and_then(|parent| self.token(parent.id()))
+                .and_then(|slot| self.entries.get(slot));
         }
         earliest
     }
 
-    fn adopt(&mut self, child: Id, maker: Maker) -> TokenId {
+    /// The parent that is a request's token, from now on.
+    fn adopt(&mut self, maker: Maker, tick: u64) -> Slot {
         let token = TokenId::from(&maker.token);
-        let known = self.parents.contains_key(&token);
-        let parent = self.parents.entry(token).or_insert_with(|| Parent {
+        if let Some(known) = self.parent(token) {
+            return known;
+        }
+        let slot = self.add_parent(Parent {
             token: Arc::new(maker.token),
             accessor: maker.accessor,
             ends: None,
-            heard: child.0,
+            heard: tick,
             made: BTreeSet::new(),
         });
-        parent.made.insert(child);
-        if !known {
-            // What the request knew of its token's end may be older than the last renewal.
-            let ends = match self.newest {
-                Some((newest, ends)) if newest == token => ends,
-                _ => maker.ends,
-            };
-            self.set_token_timer(token, ends);
-        }
-        token
+        // What the request knew of its token's end may be older than the last renewal.
+        let ends = match self.newest {
+            Some((newest, ends)) if newest == token => ends,
+            _ => maker.ends,
+        };
+        self.set_parent_timer(slot, ends);
+        slot
     }
 
-    fn index(&mut self, id: Id, what: &What) {
-        match what {
-            What::Token {
-                token, accessor, ..
-            } => {
-                self.by_token.insert(TokenId::from(token), id);
-                if !accessor.is_empty() {
-                    self.by_accessor.insert(accessor.clone(), id);
-                }
-            }
-            What::Lease { id: lease } => {
-                self.by_lease.insert(lease.clone(), id);
-            }
-        }
+    fn add_parent(&mut self, parent: Parent) -> Slot {
+        let token = parent.id();
+        let slot = self.parents.insert(parent);
+        self.by_maker.set(token.bytes(), slot, |_| false);
+        slot
     }
 
     /// Drops answers, the longest unused first, until both bounds hold.
     fn make_space(&mut self) {
-        while self.by_use.len() > self.bounds.answers || self.bytes > self.bounds.bytes {
-            if self.by_use.is_empty() {
+        while self.uses.len() > self.bounds.answers || self.bytes > self.bounds.bytes {
+            if self.uses.len() == 0 {
                 return;
             }
             self.drop_oldest();
@@ -322,26 +351,26 @@ impl Store {
 
     /// When the longest unused answer was used, by the count of [`Store::tick`].
     pub(super) fn oldest(&self) -> Option<u64> {
-        self.by_use.first_key_value().map(|(used, _)| *used)
+        let oldest = self.entries.get(self.uses.oldest()?)?;
+        Some(oldest.used)
     }
 
     pub(super) fn drop_oldest(&mut self) {
-        if let Some((_, &id)) = self.by_use.first_key_value() {
-            self.drop_answer(id);
+        if let Some(oldest) = self.uses.oldest() {
+            self.drop_answer(oldest);
         }
     }
 
-    fn drop_answer(&mut self, id: Id) {
-        let Some(entry) = self.entries.get_mut(&id) else {
+    fn drop_answer(&mut self, slot: Slot) {
+        let Some(entry) = self.entries.get_mut(slot) else {
             return;
         };
         if let Some(answer) = entry.answer.take() {
+            let key = entry.key;
             self.revision += 1;
             self.bytes -= answer.size();
-            self.by_use.remove(&entry.used);
-        }
-        if self.by_key.get(&entry.key) == Some(&id) {
-            self.by_key.remove(&entry.key);
+            self.by_key.remove(key.bytes(), slot);
+            self.uses.remove(slot, &mut self.entries);
         }
     }
 

@@ -158,22 +158,24 @@ impl Secret<'_> {
             _ => return Err(Skip::Plain),
         };
         let now = Instant::now();
-        let new = New {
-            key: self.reading.key,
-            place: place.clone(),
-            answer: Arc::new(Answer::new(headers, bytes, now)),
-            version,
-            mount,
-            began,
-            writes: self.call.writes,
-        };
+        let mut answer = Answer::new(headers, bytes, now);
         self.call.cache.with(|state| {
             if state.ended.count != self.call.since {
                 return Err(Skip::Revoked);
             }
-            if new.answer.size() > state.store.bounds.bytes {
+            if answer.size() > state.store.bounds.bytes {
                 return Err(Skip::TooLarge);
             }
+            answer.share(&mut state.heads);
+            let new = New {
+                key: self.reading.key,
+                place: place.clone(),
+                answer: Arc::new(answer),
+                version,
+                mount,
+                began,
+                writes: self.call.writes,
+            };
             let tick = state.store.tick();
             let secrets = state.secrets.as_mut().ok_or(Skip::Plain)?;
             let found = secrets.insert(new, &self.asker, now, fastrand::f64(), tick)?;

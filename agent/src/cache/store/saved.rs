@@ -10,8 +10,11 @@ use std::sync::Arc;
 
 use tokio::time::{Duration, Instant};
 
-use super::{DEPTH, Entry, Id, Parent, Store};
+use super::slab::Slot;
+use super::uses::Links;
+use super::{DEPTH, Entry, Parent, Store};
 use crate::cache::answer::Answer;
+use crate::cache::head::Heads;
 use crate::cache::identity::TokenId;
 use crate::cache::key::Key;
 use crate::cache::policy::What;
@@ -27,8 +30,10 @@ const FIXED: usize = 256;
 /// What an earlier process kept, the latest used first.
 #[derive(Default)]
 pub(crate) struct Saved {
-    entries: Vec<Entry>,
-    parents: Vec<(TokenId, Parent)>,
+    /// With the tokens that made them.
+    entries: Vec<(Entry, Option<TokenId>)>,
+    parents: Vec<Parent>,
+    heads: Heads,
     /// Tokens with a use limit.
     pub(in crate::cache) limited: Vec<TokenId>,
 }
@@ -41,11 +46,8 @@ impl Saved {
     /// Reads one item; `None` where it is not one of these.
     pub(crate) fn item(&mut self, letter: u8, from: &mut Reader<'_>) -> Option<()> {
         match letter {
-            ENTRY => self.entries.push(read_entry(from)?),
-            PARENT => {
-                let parent = read_parent(from)?;
-                self.parents.push((TokenId::from(&*parent.token), parent));
-            }
+            ENTRY => self.entries.push(read_entry(from, &mut self.heads)?),
+            PARENT => self.parents.push(read_parent(from)?),
             LIMITED => self.limited.push(TokenId::from_hash(from.hash()?)),
             _ => return None,
         }
@@ -74,54 +76,45 @@ impl Store {
             entries: BTreeSet::new(),
             parents: BTreeSet::new(),
         };
-        for id in self.by_use.values().rev() {
-            saving.entry(*id, 0);
+        for slot in self.uses.newest_first(&self.entries) {
+            saving.entry(slot, 0);
         }
-        for (id, _) in self.entries.iter().filter(|(_, it)| it.answer.is_none()) {
-            saving.entry(*id, 0);
+        for (slot, _) in self.entries.iter().filter(|(_, it)| it.answer.is_none()) {
+            saving.entry(slot, 0);
         }
     }
 
     /// Takes up what an earlier process kept.
     pub(crate) fn restore(&mut self, saved: Saved, now: Instant, random: impl Fn() -> f64) {
-        for (token, mut parent) in saved.parents {
+        for mut parent in saved.parents {
             let ends = parent.ends.take();
-            self.parents.entry(token).or_insert(parent);
-            self.set_token_timer(token, ends);
+            let known = self.parent(parent.id());
+            let slot = known.unwrap_or_else(|| self.add_parent(parent));
+            self.set_parent_timer(slot, ends);
         }
         let entries = saved.entries.into_iter().take(self.bounds.records);
-        let entries: Vec<Entry> = entries.collect();
-        for entry in entries.into_iter().rev() {
-            self.take_up(entry, now, random());
+        let entries: Vec<_> = entries.collect();
+        for (entry, maker) in entries.into_iter().rev() {
+            self.take_up(entry, maker, now, random());
         }
         let childless = self.parents.iter().filter(|(_, it)| it.made.is_empty());
-        let childless: Vec<TokenId> = childless.map(|(token, _)| *token).collect();
-        for token in childless {
-            self.forget_parent(token);
+        let childless: Vec<Slot> = childless.map(|(slot, _)| slot).collect();
+        for slot in childless {
+            self.forget_parent(slot);
         }
         self.make_space();
     }
 
-    fn take_up(&mut self, mut entry: Entry, now: Instant, random: f64) {
-        let id = Id(self.tick());
-        if let Some(maker) = entry.maker {
-            let Some(parent) = self.parents.get_mut(&maker) else {
+    fn take_up(&mut self, mut entry: Entry, maker: Option<TokenId>, now: Instant, random: f64) {
+        entry.used = self.tick();
+        if let Some(maker) = maker {
+            entry.maker = self.parent(maker);
+            if entry.maker.is_none() {
                 return;
-            };
-            parent.made.insert(id);
-        }
-        if let Some(answer) = &entry.answer {
-            if let Some(&older) = self.by_key.get(&entry.key) {
-                self.drop_answer(older);
             }
-            self.bytes += answer.size();
-            self.by_key.insert(entry.key, id);
-            self.by_use.insert(id.0, id);
         }
-        self.index(id, &entry.what);
-        entry.used = id.0;
-        self.entries.insert(id, Box::new(entry));
-        self.plan(id, now, random);
+        let slot = self.add(entry);
+        self.plan(slot, now, random);
     }
 }
 
@@ -130,18 +123,18 @@ struct Saving<'a> {
     store: &'a Store,
     out: &'a mut Writer,
     most: usize,
-    entries: BTreeSet<Id>,
-    parents: BTreeSet<TokenId>,
+    entries: BTreeSet<Slot>,
+    parents: BTreeSet<Slot>,
 }
 
 impl Saving<'_> {
     /// Writes an entry, and before it the tokens above it. Tells whether it is written.
-    fn entry(&mut self, id: Id, depth: usize) -> bool {
-        if self.entries.contains(&id) {
+    fn entry(&mut self, slot: Slot, depth: usize) -> bool {
+        if self.entries.contains(&slot) {
             return true;
         }
         let store = self.store;
-        let Some(entry) = store.entries.get(&id).filter(|_| depth < DEPTH) else {
+        let Some(entry) = store.entries.get(slot).filter(|_| depth < DEPTH) else {
             return false;
         };
         if let Some(maker) = entry.maker
@@ -155,23 +148,24 @@ impl Saving<'_> {
         if answer.is_none() && !self.fits(record) {
             return false;
         }
-        write_entry(entry, answer, self.out);
-        self.entries.insert(id)
+        let maker = entry.maker.and_then(|maker| store.parents.get(maker));
+        write_entry(entry, maker.map(Parent::id), answer, self.out);
+        self.entries.insert(slot)
     }
 
-    fn parent(&mut self, token: TokenId, depth: usize) -> bool {
-        if self.parents.contains(&token) {
+    fn parent(&mut self, slot: Slot, depth: usize) -> bool {
+        if self.parents.contains(&slot) {
             return true;
         }
         let store = self.store;
-        if let Some(id) = store.by_token.get(&token)
-            && !self.entry(*id, depth + 1)
+        let Some(parent) = store.parents.get(slot) else {
+            return false;
+        };
+        if let Some(slot) = store.token(parent.id())
+            && !self.entry(slot, depth + 1)
         {
             return false;
         }
-        let Some(parent) = store.parents.get(&token) else {
-            return false;
-        };
         let accessor = parent.accessor.as_deref().unwrap_or_default();
         if !self.fits(FIXED + parent.token.expose().len() + accessor.len()) {
             return false;
@@ -182,7 +176,7 @@ impl Saving<'_> {
         out.flag(parent.accessor.is_some());
         out.text(accessor);
         out.end(parent.ends);
-        self.parents.insert(token)
+        self.parents.insert(slot)
     }
 
     fn fits(&self, length: usize) -> bool {
@@ -199,7 +193,12 @@ fn what_length(what: &What) -> usize {
     }
 }
 
-fn write_entry(entry: &Entry, answer: Option<&Arc<Answer>>, out: &mut Writer) {
+fn write_entry(
+    entry: &Entry,
+    maker: Option<TokenId>,
+    answer: Option<&Arc<Answer>>,
+    out: &mut Writer,
+) {
     out.byte(ENTRY);
     out.raw(entry.key.bytes());
     out.text(&entry.place);
@@ -219,8 +218,8 @@ fn write_entry(entry: &Entry, answer: Option<&Arc<Answer>>, out: &mut Writer) {
             out.text(id);
         }
     }
-    out.flag(entry.maker.is_some());
-    if let Some(maker) = entry.maker {
+    out.flag(maker.is_some());
+    if let Some(maker) = maker {
         out.raw(maker.bytes());
     }
     out.duration(entry.lasts);
@@ -233,9 +232,9 @@ fn write_entry(entry: &Entry, answer: Option<&Arc<Answer>>, out: &mut Writer) {
     }
 }
 
-fn read_entry(from: &mut Reader<'_>) -> Option<Entry> {
+fn read_entry(from: &mut Reader<'_>, heads: &mut Heads) -> Option<(Entry, Option<TokenId>)> {
     let key = Key::from_hash(from.hash()?);
-    let place = from.text()?.to_owned();
+    let place = from.text()?.into();
     let what = if from.flag()? {
         What::Token {
             token: Token::new(from.text()?)?,
@@ -255,17 +254,20 @@ fn read_entry(from: &mut Reader<'_>) -> Option<Entry> {
     let (lasts, margin): (Duration, Duration) = (from.duration()?, from.duration()?);
     let (ends, renews) = (from.end()?, from.flag()?);
     let answer = if from.flag()? {
-        Some(Arc::new(Answer::saved(from)?))
+        let mut answer = Answer::saved(from)?;
+        answer.share(heads);
+        Some(Arc::new(answer))
     } else {
         None
     };
-    Some(Entry {
+    let entry = Entry {
         key,
         answer,
         used: 0,
+        links: Links::default(),
         place,
         what,
-        maker,
+        maker: None,
         lasts,
         margin,
         ends,
@@ -273,7 +275,8 @@ fn read_entry(from: &mut Reader<'_>) -> Option<Entry> {
         due: None,
         renewing: None,
         renewed: 0,
-    })
+    };
+    Some((entry, maker))
 }
 
 fn read_parent(from: &mut Reader<'_>) -> Option<Parent> {

@@ -113,10 +113,15 @@ impl Bench {
     fn assert_empty(&self) {
         let store = &self.store;
         assert_eq!((store.records(), store.answers(), store.bytes()), (0, 0, 0));
-        assert!(
-            store.by_key.is_empty() && store.by_token.is_empty() && store.by_accessor.is_empty()
-        );
-        assert!(store.by_lease.is_empty() && store.parents.is_empty() && store.timers.is_empty());
+        let indexes = [
+            &store.by_key,
+            &store.by_token,
+            &store.by_accessor,
+            &store.by_lease,
+            &store.by_maker,
+        ];
+        assert_eq!(indexes.map(Index::len), [0; 5]);
+        assert_eq!((store.parents.len(), store.timers.len()), (0, 0));
     }
 }
 
@@ -353,9 +358,8 @@ async fn a_request_that_knows_an_older_end_of_its_token_does_not_bring_it_back()
         accessor: None,
         ends: Some(bench.now + SECOND),
     };
-    let id = Id(0);
-    bench.store.adopt(id, maker);
-    assert_eq!(bench.store.parents[&root].ends, Some(later));
+    let slot = bench.store.adopt(maker, 1);
+    assert_eq!(bench.store.parents.get(slot).unwrap().ends, Some(later));
 }
 
 #[tokio::test(start_paused = true)]

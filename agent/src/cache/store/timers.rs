@@ -1,13 +1,15 @@
 //! When something is to be done: an entry renewed or ended, a token ended. One timer each, in one order.
 //!
-//! Invariant: an entry's timer is the one that its `due` names, and a token's the one that its `ends` names.
+//! Invariant: an entry's timer is the one that its `due` names, and a parent's the one that its `ends` names.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use tokio::time::{Duration, Instant};
 
-use super::{Entry, Id, Store, Timer, namespace};
+use super::slab::Slot;
+use super::{Entry, Id, Parent, Store, Timer, namespace};
 use crate::cache::identity::TokenId;
 use crate::cache::lease::{self, Outcome, Renewal};
 use crate::cache::policy::What;
@@ -49,7 +51,7 @@ impl Store {
     /// Counts entries by what happens to them next.
     pub(crate) fn next(&self) -> [(Next, usize); 3] {
         let (mut renewals, mut ends, mut nothing) = (0, 0, 0);
-        for entry in self.entries.values() {
+        for (_, entry) in self.entries.iter() {
             match entry.ends {
                 Some(_) if entry.renews => renewals += 1,
                 Some(_) => ends += 1,
@@ -66,23 +68,25 @@ impl Store {
     /// Learns until when the newest token of auto-auth lives. Renewals move its end.
     pub(crate) fn token_lives_until(&mut self, token: TokenId, ends: Option<Instant>) {
         let tick = self.tick();
-        if let Some(parent) = self.parents.get_mut(&token) {
-            parent.heard = tick;
-        }
         self.newest = Some((token, ends));
-        self.set_token_timer(token, ends);
+        if let Some(slot) = self.parent(token) {
+            if let Some(parent) = self.parents.get_mut(slot) {
+                parent.heard = tick;
+            }
+            self.set_parent_timer(slot, ends);
+        }
     }
 
-    pub(super) fn set_token_timer(&mut self, token: TokenId, ends: Option<Instant>) {
-        let Some(parent) = self.parents.get_mut(&token) else {
+    pub(super) fn set_parent_timer(&mut self, slot: Slot, ends: Option<Instant>) {
+        let Some(parent) = self.parents.get_mut(slot) else {
             return;
         };
         self.revision += u64::from(parent.ends != ends);
         if let Some(before) = std::mem::replace(&mut parent.ends, ends) {
-            self.timers.remove(&(before, Timer::Token(Box::new(token))));
+            self.timers.remove(&(before, Timer::Parent(slot)));
         }
         if let Some(ends) = ends {
-            self.timers.insert((ends, Timer::Token(Box::new(token))));
+            self.timers.insert((ends, Timer::Parent(slot)));
         }
     }
 
@@ -96,12 +100,12 @@ impl Store {
         while self.timers.first().is_some_and(|(due, _)| *due <= now) {
             let (_, timer) = self.timers.pop_first()?;
             match timer {
-                Timer::Token(token) => self.end_token(*token),
-                Timer::Entry(id) => {
-                    if let Some(entry) = self.entries.get_mut(&id) {
+                Timer::Parent(slot) => self.end_parent(slot),
+                Timer::Entry(slot) => {
+                    if let Some(entry) = self.entries.get_mut(slot) {
                         entry.due = None;
                     }
-                    if let Some(renewal) = self.entry_due(id, now) {
+                    if let Some(renewal) = self.entry_due(slot, now) {
                         return Some(renewal);
                     }
                 }
@@ -119,15 +123,16 @@ impl Store {
         random: f64,
     ) -> Option<TokenId> {
         let tick = self.tick();
-        let entry = self.entries.get_mut(&id)?;
+        let Id { slot, began } = id;
+        let entry = self.entries.get_mut(slot)?;
+        entry.renewing.take_if(|since| *since == began)?;
         self.revision += 1;
-        let began = entry.renewing.take().unwrap_or(tick);
         match outcome {
             Outcome::Renewed(lasts) => {
                 let before = entry.ends;
                 // What never ends is not renewed: this one has an end.
                 let ends = now + lasts.min(lease::LONGEST);
-                if entry.move_end(ends, began, tick) {
+                if entry.move_end(ends, began.get(), tick) {
                     // At the maximum a renewal moves the end no more.
                     entry.renews =
                         before.is_some_and(|before| ends > before + Duration::from_secs(1));
@@ -135,22 +140,24 @@ impl Store {
             }
             Outcome::Refused => entry.renews = false,
             Outcome::Away => {
-                self.plan_again(id, now, random);
+                self.plan_again(slot, now, random);
                 return None;
             }
             Outcome::Gone | Outcome::TokenDead => {
+                let maker = entry.maker.filter(|_| outcome == Outcome::TokenDead);
+                let maker = maker.and_then(|maker| self.parents.get(maker));
                 let dead = match &entry.what {
                     What::Token { token, .. } => Some(TokenId::from(token)),
-                    What::Lease { .. } => entry.maker.filter(|_| outcome == Outcome::TokenDead),
+                    What::Lease { .. } => maker.map(Parent::id),
                 };
                 match dead {
                     Some(token) => self.end_token(token),
-                    None => self.end(id),
+                    None => self.end(slot),
                 }
                 return dead;
             }
         }
-        self.plan(id, now, random);
+        self.plan(slot, now, random);
         None
     }
 
@@ -170,11 +177,11 @@ impl Store {
         let lasts = renewed.lasts.min(lease::LONGEST);
         let ends = sent.at + lasts;
         let tick = self.tick();
-        for token in self.parents_named(&renewed.names) {
+        for token in self.tokens_named(&renewed.names) {
             self.parent_renewed(token, ends, sent.tick, tick);
         }
-        for id in self.entries_named(&renewed.names) {
-            let Some(entry) = self.entries.get_mut(&id) else {
+        for slot in self.entries_named(&renewed.names) {
+            let Some(entry) = self.entries.get_mut(slot) else {
                 continue;
             };
             self.revision += 1;
@@ -184,7 +191,7 @@ impl Store {
             entry.renews &= renewed.renewable && entry.ends.is_some();
             // Where a renewal is under way, it sets the timer when it is done.
             if entry.renewing.is_none() {
-                self.plan(id, now, random);
+                self.plan(slot, now, random);
             }
         }
     }
@@ -192,7 +199,8 @@ impl Store {
     /// Of a client's own token nobody tells when it is renewed elsewhere: its end is not known before either.
     fn parent_renewed(&mut self, token: TokenId, ends: Instant, sent: u64, heard: u64) {
         let newest = self.newest.filter(|(newest, _)| *newest == token);
-        let parent = self.parents.get_mut(&token);
+        let slot = self.parent(token);
+        let parent = slot.and_then(|slot| self.parents.get_mut(slot));
         let known = parent.as_ref().and_then(|parent| parent.ends);
         let Some(known) = known.or_else(|| newest.and_then(|(_, ends)| ends)) else {
             return;
@@ -202,29 +210,31 @@ impl Store {
         if newest.is_some() {
             self.newest = Some((token, ends));
         }
-        self.set_token_timer(token, ends);
+        if let Some(slot) = slot {
+            self.set_parent_timer(slot, ends);
+        }
     }
 
     /// Renews at once what is renewed at all: a client may have moved its end, and nothing tells where to.
     pub(crate) fn renew_soon(&mut self, names: &[Name], now: Instant) {
-        for id in self.entries_named(names) {
-            let entry = self.entries.get(&id);
+        for slot in self.entries_named(names) {
+            let entry = self.entries.get(slot);
             if entry.is_some_and(|entry| entry.renews && entry.renewing.is_none()) {
-                self.set_timer(id, Some(now));
+                self.set_timer(slot, Some(now));
             }
         }
     }
 
-    fn entries_named(&self, names: &[Name]) -> BTreeSet<Id> {
+    fn entries_named(&self, names: &[Name]) -> BTreeSet<Slot> {
         let found = names.iter().filter_map(|name| match name {
-            Name::Token(token) => self.by_token.get(token),
-            Name::Accessor(accessor) => self.by_accessor.get(accessor),
-            Name::Lease(lease) => self.by_lease.get(lease),
+            Name::Token(token) => self.token(*token),
+            Name::Accessor(accessor) => self.accessor(accessor),
+            Name::Lease(lease) => self.lease(lease),
         });
-        found.copied().collect()
+        found.collect()
     }
 
-    fn parents_named(&self, names: &[Name]) -> BTreeSet<TokenId> {
+    fn tokens_named(&self, names: &[Name]) -> BTreeSet<TokenId> {
         let found = names.iter().filter_map(|name| match name {
             Name::Token(token) => Some(*token),
             Name::Accessor(accessor) => self.maker_with(accessor),
@@ -233,16 +243,17 @@ impl Store {
         found.collect()
     }
 
-    fn entry_due(&mut self, id: Id, now: Instant) -> Option<Renewal> {
-        let entry = self.entries.get(&id)?;
+    fn entry_due(&mut self, slot: Slot, now: Instant) -> Option<Renewal> {
+        let began = NonZeroU64::new(self.tick())?;
+        let entry = self.entries.get(slot)?;
         // One that is not renewed has its timer at its end.
         if !entry.renews || entry.ends.is_some_and(|ends| ends <= now) {
-            self.end(id);
+            self.end(slot);
             return None;
         }
         let token = match &entry.what {
             What::Token { token, .. } => Arc::new(token.clone()),
-            What::Lease { .. } => match entry.maker.and_then(|maker| self.parents.get(&maker)) {
+            What::Lease { .. } => match entry.maker.and_then(|maker| self.parents.get(maker)) {
                 Some(parent) => Arc::clone(&parent.token),
                 None => return None,
             },
@@ -252,41 +263,40 @@ impl Store {
             What::Lease { id } => Some(id.clone()),
         };
         let renewal = Renewal {
-            id,
+            id: Id { slot, began },
             namespace: namespace(&entry.what, &entry.place).unwrap_or_default(),
             lease,
             token,
             increment: entry.lasts,
         };
-        let tick = self.tick();
-        self.entries.get_mut(&id)?.renewing = Some(tick);
+        self.entries.get_mut(slot)?.renewing = Some(began);
         Some(renewal)
     }
 
     /// Sets the timer for an entry's own sake. That of the token above it is set for the token.
-    pub(super) fn plan(&mut self, id: Id, now: Instant, random: f64) {
-        let due = self.entries.get(&id).and_then(|entry| match entry.ends {
+    pub(super) fn plan(&mut self, slot: Slot, now: Instant, random: f64) {
+        let due = self.entries.get(slot).and_then(|entry| match entry.ends {
             Some(ends) if entry.renews => Some(lease::next(ends, now, random)),
             ends => ends,
         });
-        self.set_timer(id, due);
+        self.set_timer(slot, due);
     }
 
-    fn plan_again(&mut self, id: Id, now: Instant, random: f64) {
-        let ends = self.entries.get(&id).and_then(|entry| entry.ends);
-        self.set_timer(id, ends.map(|ends| lease::again(ends, now, random)));
+    fn plan_again(&mut self, slot: Slot, now: Instant, random: f64) {
+        let ends = self.entries.get(slot).and_then(|entry| entry.ends);
+        self.set_timer(slot, ends.map(|ends| lease::again(ends, now, random)));
     }
 
     /// Sets the one timer of an entry.
-    fn set_timer(&mut self, id: Id, due: Option<Instant>) {
-        let Some(entry) = self.entries.get_mut(&id) else {
+    fn set_timer(&mut self, slot: Slot, due: Option<Instant>) {
+        let Some(entry) = self.entries.get_mut(slot) else {
             return;
         };
         if let Some(before) = std::mem::replace(&mut entry.due, due) {
-            self.timers.remove(&(before, Timer::Entry(id)));
+            self.timers.remove(&(before, Timer::Entry(slot)));
         }
         if let Some(due) = due {
-            self.timers.insert((due, Timer::Entry(id)));
+            self.timers.insert((due, Timer::Entry(slot)));
         }
     }
 }

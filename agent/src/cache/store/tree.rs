@@ -2,9 +2,8 @@
 //!
 //! Invariant: whatever ends a token ends all that was made with it, and what was made with that, to the leaves.
 
-use std::collections::HashMap;
-
-use super::{Entry, Id, Parent, Store, Timer};
+use super::slab::Slot;
+use super::{Entry, Parent, Store, Timer};
 use crate::cache::identity::TokenId;
 use crate::cache::path;
 use crate::cache::policy::What;
@@ -17,8 +16,8 @@ impl Store {
             Revoked::Token(token) => self.end_token(*token),
             Revoked::Orphaning(token) => self.orphan_and_end(*token),
             Revoked::Accessor(accessor) => {
-                if let Some(&id) = self.by_accessor.get(accessor) {
-                    self.end(id);
+                if let Some(slot) = self.accessor(accessor) {
+                    self.end(slot);
                 } else if let Some(token) = self.maker_with(accessor) {
                     self.end_token(token);
                 } else {
@@ -26,8 +25,8 @@ impl Store {
                 }
             }
             Revoked::Lease(lease) => {
-                if let Some(&id) = self.by_lease.get(lease) {
-                    self.end(id);
+                if let Some(slot) = self.lease(lease) {
+                    self.end(slot);
                 }
             }
             Revoked::Prefix { .. } | Revoked::Namespace(_) => {
@@ -41,25 +40,23 @@ impl Store {
 
     /// A token that auto-auth obtained, by its accessor.
     pub(super) fn maker_with(&self, accessor: &str) -> Option<TokenId> {
-        self.parents
-            .iter()
-            .find(|(_, parent)| parent.accessor.as_deref() == Some(accessor))
-            .map(|(token, _)| *token)
+        let mut parents = self.parents.iter();
+        let named = parents.find(|(_, parent)| parent.accessor.as_deref() == Some(accessor));
+        named.map(|(_, parent)| parent.id())
     }
 
     /// Gives out no more of what was made with tokens from elsewhere, and with what they made: one of them may be
     /// what was revoked. Where it was not, the credential is still somebody's: its record and its renewal go on.
     fn doubt(&mut self, may_be: impl Fn(&Parent) -> bool) {
-        let from_elsewhere = |(token, parent): &(&TokenId, &Parent)| {
-            may_be(parent) && !self.by_token.contains_key(token)
-        };
-        let parents = self.parents.iter().filter(from_elsewhere);
-        let mut doubted: Vec<TokenId> = parents.map(|(token, _)| *token).collect();
+        let parents = self.parents.iter().map(|(_, parent)| parent);
+        let from_elsewhere = parents.filter(|it| may_be(it) && self.token(it.id()).is_none());
+        let mut doubted: Vec<TokenId> = from_elsewhere.map(Parent::id).collect();
         while let Some(token) = doubted.pop() {
-            let made = self.parents.get(&token).map(|parent| parent.made.clone());
-            for id in made.into_iter().flatten() {
-                self.drop_answer(id);
-                if let Some(What::Token { token, .. }) = self.entries.get(&id).map(|e| &e.what) {
+            let parent = self.parent(token).and_then(|slot| self.parents.get(slot));
+            let made = parent.map(|parent| parent.made.clone());
+            for slot in made.into_iter().flatten() {
+                self.drop_answer(slot);
+                if let Some(What::Token { token, .. }) = self.entries.get(slot).map(|e| &e.what) {
                     doubted.push(TokenId::from(token));
                 }
             }
@@ -71,7 +68,7 @@ impl Store {
         self.end_where(|entry| path::is_under(&entry.place, place));
     }
 
-    /// Ends everything. Ids go on: a renewal that is under way must not find another entry under its own.
+    /// Ends everything. Ticks go on: a renewal that is under way must not be taken for another one.
     pub(crate) fn clear(&mut self) {
         let (newest, revision, counter) = (self.newest, self.revision, self.counter);
         *self = Self::new(self.bounds);
@@ -81,13 +78,10 @@ impl Store {
     }
 
     fn end_where(&mut self, ends: impl Fn(&Entry) -> bool) {
-        let ended: Vec<Id> = self
-            .entries
-            .iter()
-            .filter_map(|(id, entry)| ends(entry).then_some(*id))
-            .collect();
-        for id in ended {
-            self.end(id);
+        let entries = self.entries.iter();
+        let ended = entries.filter_map(|(slot, entry)| ends(entry).then_some(slot));
+        for slot in ended.collect::<Vec<_>>() {
+            self.end(slot);
         }
     }
 
@@ -95,26 +89,28 @@ impl Store {
     pub(super) fn end_token(&mut self, token: TokenId) {
         let mut ending = vec![token];
         while let Some(token) = ending.pop() {
-            if let Some(&id) = self.by_token.get(&token) {
-                self.remove(id);
+            if let Some(slot) = self.token(token) {
+                self.remove(slot);
             }
-            let Some(parent) = self.parents.remove(&token) else {
-                continue;
-            };
-            if let Some(ends) = parent.ends {
-                self.timers.remove(&(ends, Timer::Token(Box::new(token))));
+            let parent = self.parent(token).and_then(|slot| self.forget_parent(slot));
+            for slot in parent.into_iter().flat_map(|parent| parent.made) {
+                ending.extend(self.remove(slot));
             }
-            for id in parent.made {
-                ending.extend(self.remove(id));
-            }
+        }
+    }
+
+    pub(super) fn end_parent(&mut self, slot: Slot) {
+        if let Some(token) = self.parents.get(slot).map(Parent::id) {
+            self.end_token(token);
         }
     }
 
     /// Ends a token and its leases, and lets the tokens made with it go on.
     fn orphan_and_end(&mut self, token: TokenId) {
-        if let Some(parent) = self.parents.get_mut(&token) {
+        let parent = self.parent(token);
+        if let Some(parent) = parent.and_then(|slot| self.parents.get_mut(slot)) {
             let entries = &mut self.entries;
-            parent.made.retain(|id| match entries.get_mut(id) {
+            parent.made.retain(|slot| match entries.get_mut(*slot) {
                 Some(child) if matches!(child.what, What::Token { .. }) => {
                     child.maker = None;
                     false
@@ -126,42 +122,29 @@ impl Store {
     }
 
     /// Ends an entry, and where it is a token all that was made with it.
-    pub(super) fn end(&mut self, id: Id) {
-        if let Some(token) = self.remove(id) {
+    pub(super) fn end(&mut self, slot: Slot) {
+        if let Some(token) = self.remove(slot) {
             self.end_token(token);
         }
     }
 
     /// Takes an entry out of every index. Returns the token that it was.
-    fn remove(&mut self, id: Id) -> Option<TokenId> {
-        self.drop_answer(id);
-        let entry = *self.entries.remove(&id)?;
+    fn remove(&mut self, slot: Slot) -> Option<TokenId> {
+        self.drop_answer(slot);
+        let entry = self.entries.remove(slot)?;
         self.revision += 1;
         if let Some(due) = entry.due {
-            self.timers.remove(&(due, Timer::Entry(id)));
+            self.timers.remove(&(due, Timer::Entry(slot)));
         }
         if let Some(maker) = entry.maker {
-            self.disown(maker, id);
+            self.disown(maker, slot);
         }
-        match entry.what {
-            What::Token {
-                token, accessor, ..
-            } => {
-                let token = TokenId::from(&token);
-                forget(&mut self.by_token, &token, id);
-                forget(&mut self.by_accessor, &accessor, id);
-                Some(token)
-            }
-            What::Lease { id: lease } => {
-                forget(&mut self.by_lease, &lease, id);
-                None
-            }
-        }
+        self.unname(slot, &entry.what)
     }
 
     /// Forgets a token whose last entry has gone.
-    fn disown(&mut self, maker: TokenId, child: Id) {
-        let Some(parent) = self.parents.get_mut(&maker) else {
+    fn disown(&mut self, maker: Slot, child: Slot) {
+        let Some(parent) = self.parents.get_mut(maker) else {
             return;
         };
         parent.made.remove(&child);
@@ -171,18 +154,13 @@ impl Store {
     }
 
     /// Forgets a token that made nothing which is still there.
-    pub(super) fn forget_parent(&mut self, maker: TokenId) {
-        let parent = self.parents.remove(&maker);
-        if let Some(ends) = parent.and_then(|parent| parent.ends) {
-            self.timers.remove(&(ends, Timer::Token(Box::new(maker))));
+    pub(super) fn forget_parent(&mut self, slot: Slot) -> Option<Parent> {
+        let parent = self.parents.remove(slot)?;
+        self.by_maker.remove(parent.id().bytes(), slot);
+        if let Some(ends) = parent.ends {
+            self.timers.remove(&(ends, Timer::Parent(slot)));
         }
-    }
-}
-
-/// Removes an index's item where it still names this entry: a newer one may have taken the name.
-fn forget<K: std::hash::Hash + Eq>(index: &mut HashMap<K, Id>, name: &K, id: Id) {
-    if index.get(name) == Some(&id) {
-        index.remove(name);
+        Some(parent)
     }
 }
 
