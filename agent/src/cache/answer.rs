@@ -3,7 +3,6 @@
 //! Invariant: nothing here pins a connection's read buffer: the body is a copy of its exact size.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::header::AGE;
@@ -13,6 +12,7 @@ use tokio::time::{Duration, Instant};
 use super::head::{Head, Heads};
 use super::json;
 use super::policy::Made;
+use super::store::bodies::Bodies;
 use crate::resume::form::{Reader, Writer};
 
 /// What an entry costs beside its bytes: the maps' slots and the renewal record. Measured, and rounded up.
@@ -21,7 +21,7 @@ const OVERHEAD: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct Answer {
     head: Head,
-    body: Arc<[u8]>,
+    body: Bytes,
     durations: Durations,
     arrived: Instant,
 }
@@ -34,7 +34,7 @@ impl Answer {
     pub(crate) fn new(headers: &HeaderMap, body: &[u8], arrived: Instant) -> Self {
         Self {
             head: Head::new(headers),
-            body: Arc::from(body),
+            body: Bytes::copy_from_slice(body),
             durations: durations(&json::lease_durations(body)).unwrap_or_default(),
             arrived,
         }
@@ -43,6 +43,20 @@ impl Answer {
     /// Lets it have in common with earlier ones what is the same.
     pub(crate) fn share(&mut self, heads: &mut Heads) {
         heads.share(&mut self.head);
+    }
+
+    /// The same with its body in a block with others.
+    pub(super) fn laid_in(&self, bodies: &mut Bodies) -> Self {
+        Self {
+            head: self.head.clone(),
+            body: bodies.lay(&self.body),
+            durations: self.durations.clone(),
+            arrived: self.arrived,
+        }
+    }
+
+    pub(super) fn body(&self) -> &[u8] {
+        &self.body
     }
 
     /// Whether a hit can say how much is left of what lasts so long: the body's duration was found. A body that nests
@@ -92,7 +106,7 @@ impl Answer {
     pub(crate) fn at(&self, now: Instant, ends: Option<Instant>) -> Response<Bytes> {
         let body = match ends {
             Some(ends) => self.with_duration(ends.saturating_duration_since(now)),
-            None => Bytes::from_owner(Arc::clone(&self.body)),
+            None => self.body.clone(),
         };
         let mut response = Response::new(body);
         *response.status_mut() = StatusCode::OK;

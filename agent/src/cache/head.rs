@@ -18,7 +18,7 @@ const REMEMBERED: usize = 8;
 static DATED: HeaderName = DATE;
 
 /// End-to-end headers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Head {
     lines: Arc<[Line]>,
     /// What answers of different seconds differ in.

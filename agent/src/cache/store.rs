@@ -23,6 +23,7 @@ use super::lease;
 use super::policy::{Made, Skip, What};
 use crate::token::Token;
 
+pub(super) mod bodies;
 #[cfg(test)]
 mod check;
 mod index;
@@ -33,6 +34,7 @@ pub(crate) mod timers;
 pub(super) mod tree;
 mod uses;
 
+use bodies::Bodies;
 use index::Index;
 use slab::{Slab, Slot};
 use uses::{Links, Uses};
@@ -148,6 +150,7 @@ pub(crate) struct Store {
     /// Parents.
     by_maker: Index,
     uses: Uses,
+    bodies: Bodies,
     timers: BTreeSet<(Instant, Timer)>,
     /// The newest of auto-auth's tokens, and its end as last heard.
     newest: Option<(TokenId, Option<Instant>)>,
@@ -169,6 +172,7 @@ impl Store {
             by_lease: Index::default(),
             by_maker: Index::default(),
             uses: Uses::default(),
+            bodies: Bodies::default(),
             timers: BTreeSet::new(),
             newest: None,
             bytes: 0,
@@ -216,11 +220,11 @@ impl Store {
         }
     }
 
-    /// From when on what a key finds is ending.
+    /// From when on what a key finds fresh is ending.
     pub(crate) fn ending(&self, key: &Key) -> Option<Instant> {
-        let id = *self.by_key.get(key)?;
-        let margin = self.entries.get(&id)?.margin;
-        self.ends(id).map(|ends| ends - margin)
+        let slot = self.keyed(key)?;
+        let margin = self.entries.get(slot)?.margin;
+        self.ends(slot).map(|ends| ends - margin)
     }
 
     /// Keeps an answer. An older one under the same key loses its answer, and goes on as a record.
@@ -272,13 +276,16 @@ impl Store {
     }
 
     /// Puts an entry into every index but the timers.
-    fn add(&mut self, entry: Entry) -> Slot {
+    fn add(&mut self, mut entry: Entry) -> Slot {
         let key = entry.key;
         let size = entry.answer.as_ref().map(|answer| answer.size());
         if size.is_some()
             && let Some(older) = self.keyed(&key)
         {
             self.drop_answer(older);
+        }
+        if let Some(answer) = &mut entry.answer {
+            *answer = Arc::new(answer.laid_in(&mut self.bodies));
         }
         let maker = entry.maker;
         let slot = self.entries.insert(entry);
@@ -291,7 +298,24 @@ impl Store {
             parent.made.insert(slot);
         }
         self.name(slot);
+        self.lay_anew();
         slot
+    }
+
+    /// Lays the answers' bodies closely, where they lie too far apart.
+    fn lay_anew(&mut self) {
+        if !self.bodies.are_sparse() {
+            return;
+        }
+        let mut bodies = Bodies::default();
+        for answer in self
+            .entries
+            .iter_mut()
+            .filter_map(|entry| entry.answer.as_mut())
+        {
+            *answer = Arc::new(answer.laid_in(&mut bodies));
+        }
+        self.bodies = bodies;
     }
 
     /// An entry's end: its own, or an earlier one of the tokens above it.
@@ -369,8 +393,10 @@ impl Store {
             let key = entry.key;
             self.revision += 1;
             self.bytes -= answer.size();
+            self.bodies.goes(answer.body());
             self.by_key.remove(key.bytes(), slot);
             self.uses.remove(slot, &mut self.entries);
+            self.lay_anew();
         }
     }
 

@@ -19,6 +19,11 @@ impl Store {
         });
         sure(count == self.uses.len(), "answers and uses differ")?;
         sure(bytes == self.bytes, "bytes are miscounted")?;
+        let bodies = entries().filter_map(|it| it.answer.as_ref());
+        sure(
+            self.bodies.counts(bodies.map(|it| it.body())),
+            "bodies are miscounted",
+        )?;
         sure(self.by_key.len() == count, "keys and answers differ")?;
         self.check_uses()?;
         let mut timers = 0;

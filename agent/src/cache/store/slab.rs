@@ -60,6 +60,10 @@ impl<T> Slab<T> {
         Some(*thing)
     }
 
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.things.iter_mut().filter_map(Option::as_deref_mut)
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (Slot, &T)> {
         let places = (1..).map_while(NonZeroU32::new).map(Slot);
         let things = places.zip(&self.things);
