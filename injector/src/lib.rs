@@ -8,6 +8,8 @@ mod app;
 mod cert;
 mod events;
 mod inject;
+#[cfg(test)]
+mod mutants;
 mod offline;
 mod profile;
 mod settings;
