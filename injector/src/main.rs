@@ -7,6 +7,8 @@ mod annotation;
 mod app;
 mod cert;
 mod inject;
+#[cfg(test)]
+mod mutants;
 mod offline;
 mod profile;
 mod settings;

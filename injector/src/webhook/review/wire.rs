@@ -78,8 +78,12 @@ pub(super) fn read(body: &[u8]) -> Result<Request<'_>, Unreadable> {
         uid: String::new(),
         why,
     };
-    let envelope: Envelope<'_> = serde_json::from_slice(body)
-        .map_err(|error| without_uid(format!("the body is not an AdmissionReview: {error}")))?;
+    let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(|error| {
+        without_uid(format!(
+            "the body is not an AdmissionReview: {}",
+            said(&error)
+        ))
+    })?;
     let (version, kind) = (&*envelope.api_version, &*envelope.kind);
     if (version, kind) != ("admission.k8s.io/v1", "AdmissionReview") {
         return Err(without_uid(format!(
@@ -99,9 +103,20 @@ pub(super) fn read(body: &[u8]) -> Result<Request<'_>, Unreadable> {
         .filter(|uid| !uid.is_empty())
         .ok_or_else(|| without_uid("the review's request has no uid".to_owned()))?;
     serde_json::from_str(request).map_err(|error| {
-        let why = format!("the review's request cannot be read: {error}");
+        let why = format!("the review's request cannot be read: {}", said(&error));
         Unreadable { uid, why }
     })
+}
+
+/// What a reader says, which may quote what it read, as long as that is: whole but for its middle.
+fn said(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let (start, end) = (text.chars().take(160), text.chars().rev().take(40));
+    if text.chars().count() <= 200 {
+        return text;
+    }
+    let end: Vec<char> = end.collect();
+    start.chain(['…']).chain(end.into_iter().rev()).collect()
 }
 
 /// What came from outside, short enough for an answer and a log line.
