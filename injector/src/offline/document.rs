@@ -1,18 +1,51 @@
 //! Manifests: text → documents, the pods in them, and back.
 //!
-//! Invariant: what is not a pod or a template of one leaves as it came. Comments and the order of keys do not
-//! survive: as with `kubectl`, keys come out sorted.
+//! Invariant: what is not a pod or a template of one leaves as it came. Of YAML the text itself is edited (see
+//! [`edit`]); JSON is written anew, with sorted keys.
 
 use serde_json::Value;
 
+use super::edit::{self, Keys};
 use super::yaml;
 use crate::yaml_read;
+
+/// A manifest's text, and what it says.
+#[derive(Debug)]
+pub(crate) struct Manifest {
+    pub text: String,
+    pub syntax: Syntax,
+    /// As they stand in the text; empty ones are null.
+    pub documents: Vec<Value>,
+}
 
 /// How a manifest is written; it leaves in the same way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Syntax {
     Json,
     Yaml,
+}
+
+impl Manifest {
+    /// The text with other documents in it.
+    pub(crate) fn with(&self, documents: &[Value], keys: &Keys) -> String {
+        if self.syntax == Syntax::Yaml {
+            if self.documents == documents {
+                return self.text.clone();
+            }
+            if let Some(text) = edit::edit(&self.text, &self.documents, documents, keys) {
+                return text;
+            }
+        }
+        write(self.syntax, documents)
+    }
+
+    /// What [`Self::with`] is to be compared with: JSON is compared as it is written here.
+    pub(crate) fn before(&self) -> String {
+        match self.syntax {
+            Syntax::Json => write(Syntax::Json, &self.documents),
+            Syntax::Yaml => self.text.clone(),
+        }
+    }
 }
 
 /// What is wrong with a manifest's text.
@@ -32,10 +65,10 @@ pub(crate) enum Error {
     Empty,
 }
 
-/// Reads all documents; empty ones are dropped.
-pub(crate) fn parse(text: &str) -> Result<(Syntax, Vec<Value>), Error> {
+/// Reads all documents.
+pub(crate) fn parse(text: &str) -> Result<Manifest, Error> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let (syntax, mut documents) = if text.trim_start().starts_with('{') {
+    let (syntax, documents) = if text.trim_start().starts_with('{') {
         let documents = serde_json::Deserializer::from_str(text).into_iter();
         let documents: Result<Vec<Value>, _> = documents.collect();
         match documents {
@@ -62,17 +95,21 @@ pub(crate) fn parse(text: &str) -> Result<(Syntax, Vec<Value>), Error> {
     {
         return Err(Error::NoObject { number: index + 1 });
     }
-    documents.retain(Value::is_object);
-    if documents.is_empty() {
+    if !documents.iter().any(Value::is_object) {
         return Err(Error::Empty);
     }
-    Ok((syntax, documents))
+    Ok(Manifest {
+        text: text.to_owned(),
+        syntax,
+        documents,
+    })
 }
 
-/// Writes documents as they came.
-pub(crate) fn write(syntax: Syntax, documents: &[Value]) -> String {
+/// Writes documents anew, but for empty ones.
+fn write(syntax: Syntax, documents: &[Value]) -> String {
     let texts: Vec<String> = documents
         .iter()
+        .filter(|document| document.is_object())
         .map(|document| match syntax {
             Syntax::Json => format!("{document:#}\n"),
             Syntax::Yaml => yaml::write(document),
@@ -134,10 +171,23 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, syntax: Syntax, documents: &[Value]) {
-        let (found, parsed) = parse(text).unwrap();
-        assert_eq!((found, parsed.as_slice()), (syntax, documents));
-        let written = write(syntax, &parsed);
-        assert_eq!(parse(&written).unwrap().1, documents, "{written}");
+        let parsed = parse(text).unwrap();
+        let read: Vec<_> = parsed
+            .documents
+            .iter()
+            .filter(|one| one.is_object())
+            .cloned()
+            .collect();
+        assert_eq!((parsed.syntax, read.as_slice()), (syntax, documents));
+        let written = write(syntax, &read);
+        assert_eq!(parse(&written).unwrap().documents, documents, "{written}");
+        assert_eq!(
+            parsed.with(&parsed.documents, &Keys::default()),
+            match syntax {
+                Syntax::Json => written,
+                Syntax::Yaml => text.to_owned(),
+            }
+        );
     }
 
     #[test]

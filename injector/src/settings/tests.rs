@@ -240,7 +240,7 @@ fn the_offline_command_gets_the_defaults_and_keeps_its_own_flags() {
         &["inject", "-f", "pod.yaml", "--agent-image=a:1", "--diff"],
         &[("KEYSIDE_INJECTOR_VAULT_ADDRESS", "https://vault:8200")],
     );
-    let Ok(Verb::Inject(defaults, rest)) = verb else {
+    let Ok(Verb::Offline(_, defaults, rest)) = verb else {
         panic!("{verb:?}");
     };
     assert_eq!(defaults.agent_image, "a:1");

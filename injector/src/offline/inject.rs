@@ -1,0 +1,133 @@
+//! `keyside-injector inject`: the result, or what is different in it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::document::{self, Manifest};
+use super::edit::Keys;
+use super::{Error, Failure, Streams, diff, load, write};
+use crate::admission::{self, Defaults, Verdict};
+
+const HELP: &str = "\
+Puts the agent into the annotated pods of a manifest, as the webhook would.
+
+  keyside-injector inject -f FILE [flags]
+
+  -f, --filename FILE   Pods, Deployments, StatefulSets, DaemonSets, ReplicaSets, Jobs, CronJobs
+                        and Lists, as YAML (also several documents) or JSON; - is the standard input
+  --diff                write what changes, as diff -u does, instead of the result; exit with 0
+                        where nothing does, 1 where something does, 2 where there is no result
+  -h, --help            this text
+
+The flags that set what pods get by default are the webhook's own: see keyside-injector --help.
+The result goes to the standard output, warnings go to the standard error. If any pod is refused,
+nothing is written, the reasons are listed and the exit status is 1. Other objects pass unchanged,
+and so do comments, unless what they stand in has to be written anew. JSON is written with sorted
+keys, and its diff compares with that.
+";
+
+/// What is to be done.
+#[derive(Debug, Default)]
+struct Arguments {
+    file: PathBuf,
+    diff: bool,
+}
+
+/// The status of a diff that cannot be told, as `diff` has it.
+const NO_DIFF: u8 = 2;
+
+pub(super) fn run(
+    arguments: Vec<OsString>,
+    defaults: &Defaults,
+    streams: &mut Streams,
+) -> Result<u8, Failure> {
+    let arguments = arguments_of(arguments).map_err(|error| error.with_status(1))?;
+    let Some(arguments) = arguments else {
+        let written = write(streams.stdout, HELP);
+        return written.map(|()| 0).map_err(|error| error.with_status(1));
+    };
+    let trouble = if arguments.diff { NO_DIFF } else { 1 };
+    answer(&arguments, defaults, streams).map_err(|error| error.with_status(trouble))
+}
+
+/// Absent where help is asked for.
+fn arguments_of(words: Vec<OsString>) -> Result<Option<Arguments>, Error> {
+    let mut parser = lexopt::Parser::from_args(words);
+    let mut arguments = Arguments::default();
+    let mut has_file = false;
+    while let Some(argument) = parser.next().map_err(Error::Arguments)? {
+        match argument {
+            lexopt::Arg::Short('f') | lexopt::Arg::Long("filename") => {
+                if std::mem::replace(&mut has_file, true) {
+                    return Err(Error::Usage("inject takes one manifest: -f is there twice"));
+                }
+                arguments.file = parser.value().map_err(Error::Arguments)?.into();
+            }
+            lexopt::Arg::Long("diff") => arguments.diff = true,
+            lexopt::Arg::Short('h') | lexopt::Arg::Long("help") => return Ok(None),
+            other => return Err(Error::Arguments(other.unexpected())),
+        }
+    }
+    let usage = Error::Usage("inject needs a manifest: -f FILE, or -f - for the standard input");
+    has_file.then_some(Some(arguments)).ok_or(usage)
+}
+
+fn answer(arguments: &Arguments, defaults: &Defaults, streams: &mut Streams) -> Result<u8, Error> {
+    let manifest = load(&arguments.file, streams.stdin)?;
+    let (documents, warnings) = inject(&manifest, defaults)?;
+    for warning in warnings {
+        write(streams.stderr, &format!("warning: {warning}\n"))?;
+    }
+    let result = manifest.with(&documents, &Keys::default());
+    if !arguments.diff {
+        write(streams.stdout, &result)?;
+        return Ok(0);
+    }
+    let before = manifest.before();
+    let diff = diff::unified(&arguments.file, &before, &result, streams.is_coloured);
+    write(streams.stdout, &diff)?;
+    Ok(u8::from(!diff.is_empty()))
+}
+
+/// Injects into every pod and every template; returns the documents and the warnings.
+fn inject(manifest: &Manifest, defaults: &Defaults) -> Result<(Vec<Value>, Vec<String>), Error> {
+    let mut documents = manifest.documents.clone();
+    let mut warnings = Vec::new();
+    let mut denials = Vec::new();
+    for object in &mut documents {
+        document::for_each_pod(object, &mut |place, namespace, pod| {
+            let request = admission::Request {
+                pod,
+                namespace,
+                operation: "CREATE",
+            };
+            let said = match admission::admit(&request, defaults) {
+                Verdict::Untouched { warnings, .. } => warnings,
+                Verdict::Patched {
+                    pod: patched,
+                    warnings,
+                    ..
+                } => {
+                    *pod = patched;
+                    warnings
+                }
+                Verdict::Denied {
+                    message, warnings, ..
+                } => {
+                    denials.push(format!("{place}: {message}"));
+                    warnings
+                }
+            };
+            warnings.extend(said.iter().map(|warning| format!("{place}: {warning}")));
+        });
+    }
+    if denials.is_empty() {
+        Ok((documents, warnings))
+    } else {
+        // What a warning says may be the reason of the denial.
+        warnings.extend(denials);
+        Err(Error::Denied(warnings))
+    }
+}
