@@ -13,6 +13,7 @@ mod mutants;
 mod offline;
 mod profile;
 mod settings;
+mod trace;
 mod watch;
 mod webhook;
 mod yaml_read;

@@ -11,6 +11,7 @@
 mod diff;
 mod document;
 mod edit;
+mod explain;
 mod inject;
 mod yaml;
 

@@ -252,6 +252,58 @@ fn a_diff_that_cannot_be_told_has_a_status_of_its_own() -> anyhow::Result<()> {
 }
 
 #[test]
+fn explains_each_piece_by_what_it_comes_from() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let profile = "defaults: {memory-limit: 96Mi}\nlocked: [memory-limit]\n";
+    std::fs::write(folder.path().join("default.yaml"), profile)?;
+    let profiles = folder.path().display().to_string();
+    let subset = COMMENTED.replace(
+        "keyside.dev/inject: \"true\"",
+        "keyside.dev/inject: \"true\"\n        keyside.dev/containers: web",
+    );
+    let arguments = [
+        "-f",
+        "-",
+        "--profiles",
+        &profiles,
+        "--auth-mount=auth/k",
+        "--explain",
+    ];
+    let text = injected(&arguments, &subset)?;
+    for expected in [
+        "Deployment default/web\n  volume keyside\n    emptyDir.medium = \"Memory\"  # Keyside\n",
+        "\n  init container keyside-agent\n    image = \"keyside-agent:0.1.0\"  # flag --agent-image\n",
+        "    resources.limits.memory = \"96Mi\"  # profile default, memory-limit: \"96Mi\"\n",
+        "config.role = \"shop\"  # annotation keyside.dev/role: \"shop\"\n",
+        "mount_path = \"auth/k\"  # flag --auth-mount\n",
+        "max_bytes = 12582912  # profile default, memory-limit: \"96Mi\"\n",
+        "\n  container web\n    volumeMounts[keyside] = {\"mountPath\":\"/keyside\",\"readOnly\":true}  # annotation \
+         keyside.dev/containers: \"web\"\n",
+        "\n  left out\n    init container migrate: volume and environment  # annotation keyside.dev/containers: \"web\"",
+    ] {
+        let expected = expected.replace("init container migrate", "container migrate");
+        assert!(text.contains(&expected), "{expected}\n{text}");
+    }
+
+    let both = format!("{COMMENTED}---\nkind: Pod\nmetadata: {{name: other}}\n");
+    let json: Value = serde_json::from_str(&injected(&["-f", "-", "--explain=json"], &both)?)?;
+    assert_eq!(json[0]["object"], "Deployment default/web");
+    assert_eq!(json[0]["added"][0]["piece"], "volume keyside");
+    assert_eq!(json[1]["decision"], "untouched");
+    let wrong = inject(&["-f", "-", "--explain", "--diff"], COMMENTED)?;
+    assert_eq!(wrong.status.code(), Some(64));
+    let refused = inject(
+        &["-f", "-", "--explain"],
+        &COMMENTED.replace("role: shop", "roll: shop"),
+    )?;
+    assert_eq!(
+        (refused.status.code(), refused.stdout.as_slice()),
+        (Some(1), &b""[..])
+    );
+    Ok(())
+}
+
+#[test]
 fn answers_json_with_json() -> anyhow::Result<()> {
     let pod = r#"{"kind": "Pod", "metadata": {"annotations": {"keyside.dev/inject": "true", "keyside.dev/role": "cart"}},
                   "spec": {"containers": [{"name": "app", "image": "app"}]}, "newer": {"field": [1.5]}}"#;

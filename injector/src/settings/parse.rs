@@ -294,6 +294,13 @@ impl Words {
         defaults.log_format = self.parse("agent-log-format", value::agent_format);
         defaults.allow_address_override = self.parse("allow-address-override", value::boolean);
         defaults.allow_image_override = self.parse("allow-image-override", value::boolean);
+        let given = self
+            .given
+            .iter()
+            .filter(|(_, (_, value))| !value.is_empty());
+        defaults.given = given
+            .map(|(flag, (name, _))| (*flag, name.clone()))
+            .collect();
         defaults
     }
 
