@@ -147,6 +147,25 @@ pub(crate) fn read_noting(
     reader.end(injection)
 }
 
+/// What is to be said of the keys of a pod that does not ask for injection: mistakes, and warnings.
+pub(crate) fn judge_keys(
+    annotations: &Annotations,
+    defaults: &Defaults,
+) -> (Vec<String>, Vec<String>) {
+    let judge = || {
+        let mut reader = Reader::new(annotations, profile(annotations, defaults)?);
+        reader.sort_out_keys();
+        reader.end(())
+    };
+    match judge() {
+        Ok(((), warnings)) => (Vec::new(), warnings),
+        Err(error) => {
+            let mistakes = error.each().map(ToString::to_string).collect();
+            (mistakes, error.warnings)
+        }
+    }
+}
+
 /// The profile that the pod names. Without it nothing else can be judged.
 fn profile<'a>(annotations: &Annotations, defaults: &'a Defaults) -> Result<&'a Profile, Error> {
     let mut reader = Reader::new(annotations, Profile::nothing());

@@ -13,6 +13,7 @@ mod document;
 mod edit;
 mod explain;
 mod inject;
+mod lint;
 mod yaml;
 
 use std::ffi::OsString;
@@ -26,6 +27,7 @@ use document::Manifest;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     Inject,
+    Lint,
 }
 
 /// What a command reads and writes.
@@ -79,6 +81,7 @@ pub(crate) fn run(
 ) -> Result<u8, Failure> {
     match command {
         Command::Inject => inject::run(arguments, defaults, streams),
+        Command::Lint => lint::run(arguments, defaults, streams),
     }
 }
 
@@ -97,21 +100,36 @@ impl Error {
 }
 
 fn load(path: &Path, stdin: &mut dyn Read) -> Result<Manifest, Error> {
+    let text = read(path, stdin)?;
+    document::parse(&text).map_err(|source| Error::Document {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn read(path: &Path, stdin: &mut dyn Read) -> Result<String, Error> {
     let text = if path == Path::new("-") {
         let mut text = String::new();
         stdin.read_to_string(&mut text).map(|_| text)
     } else {
         std::fs::read_to_string(path)
     };
-    let path = || path.to_owned();
-    let text = text.map_err(|source| Error::Read {
-        path: path(),
-        source,
-    })?;
-    document::parse(&text).map_err(|source| Error::Document {
-        path: path(),
+    text.map_err(|source| Error::Read {
+        path: path.to_owned(),
         source,
     })
+}
+
+/// What pods get where nobody said on the command line what the installation is: one that has a Vault, and lets pods
+/// choose another.
+fn supposed(defaults: &Defaults) -> Defaults {
+    let mut defaults = defaults.clone();
+    let says = |flag: &str| defaults.given.contains_key(flag);
+    if !says("vault-address") && !says("profiles") {
+        defaults.vault_address = Some("https://vault.invalid:8200".to_owned());
+        defaults.allow_address_override = true;
+    }
+    defaults
 }
 
 fn write(stream: &mut dyn Write, text: &str) -> Result<(), Error> {

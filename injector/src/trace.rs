@@ -161,7 +161,6 @@ impl Trace {
         self.0.as_ref().map_or(&[], |notes| &notes.left_out)
     }
 
-    #[cfg(test)]
     pub(crate) fn mistakes(&self) -> &[String] {
         self.0.as_ref().map_or(&[], |notes| &notes.mistakes)
     }

@@ -28,7 +28,7 @@ const MAX_REPEATED: usize = 100_000;
 pub(crate) struct Error {
     /// The document, counted from one.
     pub number: usize,
-    line: usize,
+    pub line: usize,
     column: usize,
     what: String,
 }

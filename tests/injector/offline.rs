@@ -10,10 +10,18 @@ use serde_json::Value;
 
 /// Runs the command with `input` on its standard input.
 pub(crate) fn inject(arguments: &[&str], input: &str) -> anyhow::Result<Output> {
+    let command = [
+        "inject",
+        "--agent-image=keyside-agent:0.1.0",
+        "--vault-address=https://vault.example:8200",
+    ];
+    run(&[&command, arguments].concat(), input)
+}
+
+/// Runs any command of the binary.
+pub(crate) fn run(arguments: &[&str], input: &str) -> anyhow::Result<Output> {
     let mut child = Command::new(env!("CARGO_BIN_EXE_keyside-injector"))
         .env_clear()
-        .args(["inject", "--agent-image=keyside-agent:0.1.0"])
-        .arg("--vault-address=https://vault.example:8200")
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

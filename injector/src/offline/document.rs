@@ -65,6 +65,18 @@ pub(crate) enum Error {
     Empty,
 }
 
+impl Error {
+    /// The document and the line that it is about, each counted from one.
+    pub(crate) fn place(&self) -> (Option<usize>, Option<usize>) {
+        match self {
+            Self::Json(source) => (None, Some(source.line())),
+            Self::Yaml { number, source } => (Some(*number), Some(source.line)),
+            Self::NoObject { number } => (Some(*number), None),
+            Self::Empty => (None, None),
+        }
+    }
+}
+
 /// Reads all documents.
 pub(crate) fn parse(text: &str) -> Result<Manifest, Error> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -121,34 +133,66 @@ fn write(syntax: Syntax, documents: &[Value]) -> String {
     }
 }
 
-/// Calls `act` with the name of the object that holds it, its namespace and the pod itself, for every pod and every
-/// template of one.
-pub(crate) fn for_each_pod(object: &mut Value, act: &mut impl FnMut(&str, &str, &mut Value)) {
-    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
-    let kind = text("/kind").unwrap_or_default().to_owned();
-    let namespace = text("/metadata/namespace").unwrap_or("default").to_owned();
-    let name = text("/metadata/name")
-        .or_else(|| text("/metadata/generateName"))
-        .unwrap_or("without a name");
-    let place = format!("{kind} {namespace}/{name}");
-    if kind.ends_with("List") {
-        if let Some(Value::Array(items)) = object.get_mut("items") {
-            for item in items {
-                for_each_pod(item, act);
-            }
+/// A pod, or a template of one, in a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The object that holds it: kind, namespace and name.
+    pub name: String,
+    pub namespace: String,
+    /// JSON pointers in the document.
+    pub object: String,
+    pub pod: String,
+}
+
+/// Every pod and every template of one in a document, those in lists too.
+pub(crate) fn pods(document: &Value) -> Vec<Place> {
+    let objects = objects(document).into_iter();
+    objects
+        .filter_map(|(pointer, object)| {
+            let kind = object.get("kind").and_then(Value::as_str)?;
+            let pod = format!("{pointer}{}", template(kind)?);
+            document.pointer(&pod)?;
+            let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+            Some(Place {
+                name: name(object),
+                namespace: text("/metadata/namespace").unwrap_or("default").to_owned(),
+                object: pointer,
+                pod,
+            })
+        })
+        .collect()
+}
+
+/// Every object with its JSON pointer: of a list, those in it.
+pub(crate) fn objects(document: &Value) -> Vec<(String, &Value)> {
+    let mut found = Vec::new();
+    collect(document, String::new(), &mut found);
+    found
+}
+
+fn collect<'a>(object: &'a Value, pointer: String, found: &mut Vec<(String, &'a Value)>) {
+    let kind = object.get("kind").and_then(Value::as_str);
+    if kind.is_some_and(|kind| kind.ends_with("List")) {
+        let items = object.get("items").and_then(Value::as_array);
+        for (index, item) in items.into_iter().flatten().enumerate() {
+            collect(item, format!("{pointer}/items/{index}"), found);
         }
-        return;
-    }
-    let Some(template) = template(&kind) else {
-        return;
-    };
-    if let Some(pod) = object.pointer_mut(template) {
-        act(&place, &namespace, pod);
+    } else if object.is_object() {
+        found.push((pointer, object));
     }
 }
 
+/// Kind, namespace and name.
+pub(crate) fn name(object: &Value) -> String {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+    let kind = text("/kind").unwrap_or_default();
+    let namespace = text("/metadata/namespace").unwrap_or("default");
+    let name = text("/metadata/name").or_else(|| text("/metadata/generateName"));
+    format!("{kind} {namespace}/{}", name.unwrap_or("without a name"))
+}
+
 /// Where an object of this kind holds its pod.
-fn template(kind: &str) -> Option<&'static str> {
+pub(crate) fn template(kind: &str) -> Option<&'static str> {
     match kind {
         "Pod" => Some(""),
         "PodTemplate" => Some("/template"),
@@ -252,11 +296,8 @@ mod tests {
                 "",
             ),
         ] {
-            let mut found = String::new();
-            for_each_pod(&mut object.clone(), &mut |place, _, _| {
-                found.push_str(place);
-            });
-            assert_eq!(found, expected);
+            let found: Vec<_> = pods(&object).into_iter().map(|place| place.name).collect();
+            assert_eq!(found.concat(), expected);
         }
     }
 }

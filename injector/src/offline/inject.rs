@@ -144,7 +144,11 @@ fn inject(manifest: &Manifest, defaults: &Defaults, explains: bool) -> Result<In
     let mut denials = Vec::new();
     let mut explanations = Vec::new();
     for object in &mut documents {
-        document::for_each_pod(object, &mut |place, namespace, pod| {
+        for place in document::pods(object) {
+            let Some(pod) = object.pointer_mut(&place.pod) else {
+                continue;
+            };
+            let (place, namespace) = (&place.name, &place.namespace);
             let request = admission::Request {
                 pod,
                 namespace,
@@ -181,7 +185,7 @@ fn inject(manifest: &Manifest, defaults: &Defaults, explains: bool) -> Result<In
                 }
             };
             warnings.extend(said.iter().map(|warning| format!("{place}: {warning}")));
-        });
+        }
     }
     if denials.is_empty() {
         Ok(Injected {

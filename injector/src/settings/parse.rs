@@ -45,10 +45,11 @@ fn verb(mut arguments: VecDeque<OsString>) -> Result<(Name, VecDeque<OsString>),
     let name = match arguments.front().and_then(|first| first.to_str()) {
         Some("serve") => Name::Serve,
         Some("inject") => Name::Offline(Command::Inject),
+        Some("lint") => Name::Offline(Command::Lint),
         Some("watch") => Name::Watch,
         Some("version" | "--version") => Name::Version,
         Some(other) if !other.starts_with('-') => {
-            let unknown = "no such command; write serve, inject, watch, version or --help";
+            let unknown = "no such command; write serve, inject, lint, watch, version or --help";
             return Err(Error(vec![format!("{other}: {unknown}")]));
         }
         _ => return Ok((Name::Serve, arguments)),

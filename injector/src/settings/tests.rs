@@ -91,10 +91,10 @@ fn every_mistake_is_reported_at_once() {
 
 #[test]
 fn an_unknown_command_is_the_only_mistake_that_is_told() {
-    let found = mistakes(&["lint", "-f", "pod.yaml"], &[]);
+    let found = mistakes(&["lnit", "-f", "pod.yaml"], &[]);
     assert_eq!(
         found,
-        ["lint: no such command; write serve, inject, watch, version or --help"]
+        ["lnit: no such command; write serve, inject, lint, watch, version or --help"]
     );
 }
 

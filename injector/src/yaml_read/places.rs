@@ -47,7 +47,6 @@ pub(crate) struct Entry {
 
 impl Node {
     /// The node that a JSON pointer leads to, as far as it is written here and not repeated by an alias.
-    #[cfg(test)]
     pub(crate) fn at(&self, pointer: &str) -> Option<&Self> {
         let mut node = self;
         for part in pointer.split('/').skip(1) {
