@@ -7,6 +7,8 @@
 
 pub(crate) mod reason;
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::Pod;
 use keyside_config::model::{LogFormat, LogLevel};
 use serde::Deserialize as _;
@@ -15,6 +17,7 @@ use serde_json::Value;
 use crate::annotation::{self, Annotations, printable};
 use crate::inject::{self, Injection, Sidecar, patch, quantity};
 use crate::profile::Profiles;
+use crate::trace::{Source, Trace};
 use patch::Operation;
 use reason::Reason;
 
@@ -58,6 +61,8 @@ pub(crate) struct Defaults {
     pub allow_image_override: bool,
     /// What pods can name with `keyside.dev/profile`; it comes on top of all the above.
     pub profiles: Profiles,
+    /// The flags, without their dashes, that the operator set, each as it was given.
+    pub given: BTreeMap<&'static str, String>,
 }
 
 impl Defaults {
@@ -78,7 +83,14 @@ impl Defaults {
             allow_address_override: false,
             allow_image_override: false,
             profiles: Profiles::default(),
+            given: BTreeMap::new(),
         }
+    }
+
+    /// Who set what a flag sets.
+    pub(crate) fn source(&self, flag: &str) -> Source {
+        let given = self.given.get(flag).cloned();
+        given.map_or(Source::Keyside, Source::Flag)
     }
 }
 
@@ -127,6 +139,11 @@ pub(crate) enum Verdict {
 
 /// Decides about one request.
 pub(crate) fn admit(request: &Request, defaults: &Defaults) -> Verdict {
+    admit_noting(request, defaults, &mut Trace::default())
+}
+
+/// The same, with notes on what led to it.
+pub(crate) fn admit_noting(request: &Request, defaults: &Defaults, trace: &mut Trace) -> Verdict {
     if request.operation != "CREATE" {
         let why = format!("operation is {}", printable(request.operation));
         return untouched(Reason::Operation, why);
@@ -137,16 +154,23 @@ pub(crate) fn admit(request: &Request, defaults: &Defaults) -> Verdict {
             let why = "not annotated with keyside.dev/inject: \"true\"";
             return untouched(Reason::NotAsked, why.to_owned());
         }
-        Err(error) => return denied(Reason::Annotation, &error, Vec::new()),
+        Err(error) => return misread(&error, trace),
         Ok(true) => {}
     }
     if let Some((reason, why)) = exempt(request, &annotations, defaults) {
         return exempted(reason, why);
     }
-    match annotation::read(&annotations, defaults) {
-        Ok((injection, warnings)) => inject(request.pod, &annotations, &injection, warnings),
-        Err(error) => denied(Reason::Annotation, &error, error.warnings.clone()),
+    match annotation::read_noting(&annotations, defaults, trace) {
+        Ok((injection, warnings)) => inject(request.pod, &annotations, &injection, warnings, trace),
+        Err(error) => misread(&error, trace),
     }
+}
+
+fn misread(error: &annotation::Error, trace: &mut Trace) -> Verdict {
+    for mistake in error.each() {
+        trace.mistake(|| mistake.to_string());
+    }
+    denied(Reason::Annotation, error, error.warnings.clone())
 }
 
 /// The annotations of a pod that need not be readable otherwise.
@@ -190,14 +214,21 @@ fn inject(
     annotations: &Annotations,
     injection: &Injection,
     mut warnings: Vec<String>,
+    trace: &mut Trace,
 ) -> Verdict {
     let pod = match typed(json) {
         Ok(pod) => pod,
-        Err(error) => return denied(Reason::Pod, &error, warnings),
+        Err(error) => {
+            trace.mistake(|| error.to_string());
+            return denied(Reason::Pod, &error, warnings);
+        }
     };
-    let injected = match inject::apply(&pod, json, annotations, injection) {
+    let injected = match inject::apply(&pod, json, annotations, injection, trace) {
         Ok(injected) => injected,
-        Err(error) => return denied(Reason::Placement, &error, warnings),
+        Err(error) => {
+            trace.mistake(|| error.to_string());
+            return denied(Reason::Placement, &error, warnings);
+        }
     };
     warnings.extend(injected.warnings);
     let mut audit = audit("injected");

@@ -22,6 +22,7 @@ use std::fmt;
 use crate::admission::Defaults;
 use crate::inject::Injection;
 use crate::profile::{self, Found, Profile};
+use crate::trace::Trace;
 use reader::Reader;
 
 /// Mistakes, and warnings, that one answer names. Who made more has enough to begin with.
@@ -37,6 +38,14 @@ pub(crate) struct Error {
     mistakes: Vec<Mistake>,
     /// For the pod's author, beside the mistakes.
     pub warnings: Vec<String>,
+}
+
+impl Error {
+    /// The mistakes one by one.
+    pub(crate) fn each(&self) -> impl Iterator<Item = &dyn fmt::Display> {
+        let mistakes = self.mistakes.iter();
+        mistakes.map(|mistake| -> &dyn fmt::Display { mistake })
+    }
 }
 
 /// What was read of an annotation.
@@ -115,14 +124,46 @@ pub(crate) fn wanted(annotations: &Annotations) -> Result<bool, Error> {
 }
 
 /// What the pod asks for, and what its author should know.
+#[cfg(test)]
 pub(crate) fn read(
     annotations: &Annotations,
     defaults: &Defaults,
 ) -> Result<(Injection, Vec<String>), Error> {
+    read_noting(annotations, defaults, &mut Trace::default())
+}
+
+/// What the pod asks for, and what its author should know; with notes on who said what.
+pub(crate) fn read_noting(
+    annotations: &Annotations,
+    defaults: &Defaults,
+    trace: &mut Trace,
+) -> Result<(Injection, Vec<String>), Error> {
     let mut reader = Reader::new(annotations, profile(annotations, defaults)?);
+    std::mem::swap(&mut reader.trace, trace);
+    reader.note("profile");
     reader.sort_out_keys();
     let injection = injection::read(&mut reader, defaults);
+    std::mem::swap(&mut reader.trace, trace);
     reader.end(injection)
+}
+
+/// What is to be said of the keys of a pod that does not ask for injection: mistakes, and warnings.
+pub(crate) fn judge_keys(
+    annotations: &Annotations,
+    defaults: &Defaults,
+) -> (Vec<String>, Vec<String>) {
+    let judge = || {
+        let mut reader = Reader::new(annotations, profile(annotations, defaults)?);
+        reader.sort_out_keys();
+        reader.end(())
+    };
+    match judge() {
+        Ok(((), warnings)) => (Vec::new(), warnings),
+        Err(error) => {
+            let mistakes = error.each().map(ToString::to_string).collect();
+            (mistakes, error.warnings)
+        }
+    }
 }
 
 /// The profile that the pod names. Without it nothing else can be judged.

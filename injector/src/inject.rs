@@ -34,6 +34,7 @@ use keyside_config::model::{AttachToken, LogFormat, LogLevel, Mode, StaticSecret
 use serde_json::{Value, json};
 
 use crate::annotation::{Annotations, key, printable};
+use crate::trace::{Subject, Trace, words};
 use containers::{Chosen, Kind};
 use fingerprint::OwnAgent;
 use quantity::Quantity;
@@ -191,6 +192,7 @@ pub(crate) fn apply(
     json: &Value,
     annotations: &Annotations,
     injection: &Injection,
+    trace: &mut Trace,
 ) -> Result<Injected, Error> {
     let no_spec = PodSpec::default();
     let spec = pod.spec.as_ref().unwrap_or(&no_spec);
@@ -198,14 +200,16 @@ pub(crate) fn apply(
         return Err(Error::Windows);
     }
     let mut edited = json.clone();
+    trace.decided(Subject::Application, "mount", "containers");
+    trace.decided_by(Subject::Application, "env", &["proxy-port", "proxy"]);
     let (agent, chosen) = match fingerprint::own_agent(spec, annotations)? {
         Some(agent) => {
-            let chosen = containers::choose(spec, agent.first_after, injection)?;
+            let chosen = containers::choose(spec, agent.first_after, injection, trace)?;
             (agent, chosen)
         }
-        None => add_agent(pod, spec, &mut edited, injection)?,
+        None => add_agent(pod, spec, &mut edited, injection, trace)?,
     };
-    volumes::complete(list(&mut edited, "volumes"), injection);
+    volumes::complete(list(&mut edited, "volumes"), injection, trace);
     let mut warnings = Vec::from_iter(mesh::warning(spec, annotations, &injection.vault.address));
     warnings.extend(agent.never_ends(spec));
     // The one that goes on running comes last.
@@ -214,8 +218,12 @@ pub(crate) fn apply(
     warnings.extend(environment::port_warnings(spec, address.as_deref(), config));
     for (kind, name) in &chosen.containers {
         let address = address.as_deref().filter(|_| agent.serves(*kind));
+        if address.is_none() && agent.is_classic && *kind == Kind::Init {
+            let piece = || words::environment_of(name);
+            trace.left_out(piece, "sidecar");
+        }
         if let Some(container) = find(list(&mut edited, kind.field()), name) {
-            warnings.extend(complete(container, name, address)?);
+            warnings.extend(complete(container, name, address, trace)?);
         }
     }
     let config_hash = fingerprint::hash(&agent.configs, annotations);
@@ -233,11 +241,12 @@ fn add_agent(
     spec: &PodSpec,
     edited: &mut Value,
     injection: &Injection,
+    trace: &mut Trace,
 ) -> Result<(OwnAgent, Chosen), Error> {
     volumes::refuse_taken(spec)?;
     let index = containers::position(spec);
-    let chosen = containers::choose(spec, index, injection)?;
-    let config = agent_config::build(spec, &chosen, injection)?;
+    let chosen = containers::choose(spec, index, injection, trace)?;
+    let config = agent_config::build(spec, &chosen, injection, trace)?;
     let mut agent = OwnAgent {
         configs: Vec::new(),
         first_after: index,
@@ -246,7 +255,7 @@ fn add_agent(
     };
     for part in agent::parts(injection).iter().copied() {
         let config = agent_config::text(&part.of(&config));
-        let container = agent::container(pod, &chosen, injection, part, &config);
+        let container = agent::container(pod, &chosen, injection, (part, &config), trace);
         let containers = list(edited, part.kind().field());
         match part.kind() {
             Kind::Init => containers.insert(index.min(containers.len()), container),
@@ -263,11 +272,12 @@ fn complete(
     container: &mut Value,
     name: &str,
     address: Option<&str>,
+    trace: &mut Trace,
 ) -> Result<Option<String>, Error> {
     if !volumes::mount(container, name)? {
         return Ok(None);
     }
-    Ok(address.and_then(|address| environment::add(container, name, address)))
+    Ok(address.and_then(|address| environment::add(container, name, address, trace)))
 }
 
 fn annotate(pod: &mut Value, config_hash: &str) {

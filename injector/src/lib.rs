@@ -1,6 +1,6 @@
 //! `keyside-injector`: the mutating webhook that puts the agent into annotated pods.
 //!
-//! Exit status: 0 done, 64 a mistake in flags or environment, 1 anything else.
+//! Exit status: 0 done, 64 a mistake in flags or environment, 1 anything else; `inject --diff` has its own.
 
 mod admission;
 mod annotation;
@@ -13,12 +13,13 @@ mod mutants;
 mod offline;
 mod profile;
 mod settings;
+mod trace;
 mod watch;
 mod webhook;
 mod yaml_read;
 
 use std::ffi::OsString;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use bytes::Bytes;
@@ -62,7 +63,7 @@ pub fn main() -> ExitCode {
             let logging = (settings.log_level, settings.log_json);
             start(logging, watch(*settings))
         }
-        Ok(Verb::Inject(defaults, rest)) => inject(&defaults, rest),
+        Ok(Verb::Offline(command, defaults, rest)) => offline(command, &defaults, rest),
         Ok(Verb::Version) => print(concat!(
             "keyside-injector ",
             env!("CARGO_PKG_VERSION"),
@@ -73,11 +74,23 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn inject(defaults: &admission::Defaults, arguments: Vec<OsString>) -> ExitCode {
-    let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
-    match offline::run(arguments, defaults, stdin, stdout, stderr) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(cause) => fail(cause.exit_status(), &cause),
+fn offline(
+    command: offline::Command,
+    defaults: &admission::Defaults,
+    arguments: Vec<OsString>,
+) -> ExitCode {
+    let stdout = std::io::stdout();
+    // Whoever wants no colours says so: no-color.org.
+    let is_coloured = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let mut streams = offline::Streams {
+        stdin: &mut std::io::stdin(),
+        stdout: &mut stdout.lock(),
+        stderr: &mut std::io::stderr(),
+        is_coloured,
+    };
+    match offline::run(command, arguments, defaults, &mut streams) {
+        Ok(status) => ExitCode::from(status),
+        Err(failure) => fail(failure.status, &failure.error),
     }
 }
 

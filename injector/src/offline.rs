@@ -1,41 +1,51 @@
-//! `keyside-injector inject`: the webhook's own decision, applied to manifests.
+//! The commands that need no cluster: the webhook's own decision, applied to manifests.
+//!
+//! ```text
+//! text → document (values) → admission::admit for each pod → edit (the text again) → the result, or its diff
+//! ```
 //!
 //! Invariant: nothing is written unless every pod in the input is allowed, so that what is piped into `kubectl apply`
 //! is all of it or nothing.
 //! Invariant: no network; a template is judged by the same [`admission::admit`] as the pod that it will become.
 
+mod diff;
 mod document;
+mod edit;
+mod explain;
+mod inject;
+mod lint;
 mod yaml;
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use crate::admission::Defaults;
+use document::Manifest;
 
-use crate::admission::{self, Defaults, Verdict};
+/// One of the commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Inject,
+    Lint,
+}
 
-const HELP: &str = "\
-Puts the agent into the annotated pods of a manifest, as the webhook would.
-
-  keyside-injector inject -f FILE [flags]
-
-  -f, --filename FILE   Pods, Deployments, StatefulSets, DaemonSets, ReplicaSets, Jobs, CronJobs
-                        and Lists, as YAML (also several documents) or JSON; - is the standard input
-  -h, --help            this text
-
-The flags that set what pods get by default are the webhook's own: see keyside-injector --help.
-The result goes to the standard output, warnings go to the standard error. If any pod is refused,
-nothing is written, the reasons are listed and the exit status is 1. Other objects pass unchanged.
-";
+/// What a command reads and writes.
+pub(crate) struct Streams<'s> {
+    pub stdin: &'s mut dyn Read,
+    pub stdout: &'s mut dyn Write,
+    pub stderr: &'s mut dyn Write,
+    /// Whether a person looks at the standard output, who likes colours.
+    pub is_coloured: bool,
+}
 
 /// Why there is no result.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("reading the arguments of inject")]
+    #[error("reading the arguments")]
     Arguments(#[source] lexopt::Error),
-    #[error("inject needs a manifest: -f FILE, or -f - for the standard input")]
-    NoFile,
+    #[error("{0}")]
+    Usage(&'static str),
     #[error("reading {}", .path.display())]
     Read {
         path: PathBuf,
@@ -54,55 +64,50 @@ pub(crate) enum Error {
     Write(#[source] std::io::Error),
 }
 
-impl Error {
-    /// The status for the process to exit with.
-    pub(crate) fn exit_status(&self) -> u8 {
-        match self {
-            Self::Arguments(_) | Self::NoFile => 64,
-            Self::Read { .. } | Self::Document { .. } | Self::Denied(_) | Self::Write(_) => 1,
-        }
-    }
+/// A failure, and the status for the process to exit with.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub error: Error,
+    pub status: u8,
 }
 
-/// Runs the command. `arguments` come after the verb and without the flags that made `defaults`.
+/// Runs a command and tells the status to exit with. `arguments` come after the verb and without the flags that made
+/// `defaults`.
 pub(crate) fn run(
-    arguments: impl IntoIterator<Item = OsString>,
+    command: Command,
+    arguments: Vec<OsString>,
     defaults: &Defaults,
-    stdin: impl Read,
-    mut stdout: impl Write,
-    mut stderr: impl Write,
-) -> Result<(), Error> {
-    let Some(path) = file(arguments)? else {
-        return stdout.write_all(HELP.as_bytes()).map_err(Error::Write);
-    };
-    let text = read(&path, stdin)?;
-    let (syntax, mut documents) =
-        document::parse(&text).map_err(|source| Error::Document { path, source })?;
-    let warnings = inject(&mut documents, defaults)?;
-    for warning in warnings {
-        writeln!(stderr, "warning: {warning}").map_err(Error::Write)?;
+    streams: &mut Streams,
+) -> Result<u8, Failure> {
+    match command {
+        Command::Inject => inject::run(arguments, defaults, streams),
+        Command::Lint => lint::run(arguments, defaults, streams),
     }
-    let result = document::write(syntax, &documents);
-    stdout.write_all(result.as_bytes()).map_err(Error::Write)
 }
 
-/// The manifest's path; absent where help is asked for.
-fn file(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<PathBuf>, Error> {
-    let mut parser = lexopt::Parser::from_args(arguments);
-    let mut file = None;
-    while let Some(argument) = parser.next().map_err(Error::Arguments)? {
-        match argument {
-            lexopt::Arg::Short('f') | lexopt::Arg::Long("filename") => {
-                file = Some(parser.value().map_err(Error::Arguments)?.into());
-            }
-            lexopt::Arg::Short('h') | lexopt::Arg::Long("help") => return Ok(None),
-            other => return Err(Error::Arguments(other.unexpected())),
+impl Error {
+    /// With the status that stands for it where `trouble` stands for what is not the user's command line.
+    fn with_status(self, trouble: u8) -> Failure {
+        let status = match self {
+            Self::Arguments(_) | Self::Usage(_) => 64,
+            Self::Read { .. } | Self::Document { .. } | Self::Denied(_) | Self::Write(_) => trouble,
+        };
+        Failure {
+            error: self,
+            status,
         }
     }
-    file.map(Some).ok_or(Error::NoFile)
 }
 
-fn read(path: &Path, mut stdin: impl Read) -> Result<String, Error> {
+fn load(path: &Path, stdin: &mut dyn Read) -> Result<Manifest, Error> {
+    let text = read(path, stdin)?;
+    document::parse(&text).map_err(|source| Error::Document {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn read(path: &Path, stdin: &mut dyn Read) -> Result<String, Error> {
     let text = if path == Path::new("-") {
         let mut text = String::new();
         stdin.read_to_string(&mut text).map(|_| text)
@@ -115,42 +120,18 @@ fn read(path: &Path, mut stdin: impl Read) -> Result<String, Error> {
     })
 }
 
-/// Injects into every pod and every template, and returns the warnings.
-fn inject(documents: &mut [Value], defaults: &Defaults) -> Result<Vec<String>, Error> {
-    let mut warnings = Vec::new();
-    let mut denials = Vec::new();
-    for object in documents {
-        document::for_each_pod(object, &mut |place, namespace, pod| {
-            let request = admission::Request {
-                pod,
-                namespace,
-                operation: "CREATE",
-            };
-            let said = match admission::admit(&request, defaults) {
-                Verdict::Untouched { warnings, .. } => warnings,
-                Verdict::Patched {
-                    pod: patched,
-                    warnings,
-                    ..
-                } => {
-                    *pod = patched;
-                    warnings
-                }
-                Verdict::Denied {
-                    message, warnings, ..
-                } => {
-                    denials.push(format!("{place}: {message}"));
-                    warnings
-                }
-            };
-            warnings.extend(said.iter().map(|warning| format!("{place}: {warning}")));
-        });
+/// What pods get where nobody said on the command line what the installation is: one that has a Vault, and lets pods
+/// choose another.
+fn supposed(defaults: &Defaults) -> Defaults {
+    let mut defaults = defaults.clone();
+    let says = |flag: &str| defaults.given.contains_key(flag);
+    if !says("vault-address") && !says("profiles") {
+        defaults.vault_address = Some("https://vault.invalid:8200".to_owned());
+        defaults.allow_address_override = true;
     }
-    if denials.is_empty() {
-        Ok(warnings)
-    } else {
-        // What a warning says may be the reason of the denial.
-        warnings.extend(denials);
-        Err(Error::Denied(warnings))
-    }
+    defaults
+}
+
+fn write(stream: &mut dyn Write, text: &str) -> Result<(), Error> {
+    stream.write_all(text.as_bytes()).map_err(Error::Write)
 }

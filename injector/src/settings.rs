@@ -15,15 +15,15 @@ use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
-use crate::admission;
 use crate::cert::given::Files;
+use crate::{admission, offline};
 
 /// What the command line asks for.
 #[derive(Debug)]
 pub(crate) enum Verb {
     Serve(Box<Settings>),
-    /// The offline command, with the defaults that the webhook would use and what is left of the arguments.
-    Inject(Box<admission::Defaults>, Vec<OsString>),
+    /// An offline command, with the defaults that the webhook would use and what is left of the arguments.
+    Offline(offline::Command, Box<admission::Defaults>, Vec<OsString>),
     Watch(Box<Watch>),
     Version,
     Help,
@@ -228,6 +228,7 @@ Keyside's admission webhook: puts the agent into annotated pods.
 
   keyside-injector [serve] [flags]     answer admission reviews over HTTPS
   keyside-injector inject -f FILE      the same injection on a manifest; see inject --help
+  keyside-injector lint -f FILE…       what is wrong with a manifest's annotations, for CI
   keyside-injector watch [flags]       look for pods that ask for the agent and lack it
   keyside-injector version
 

@@ -5,6 +5,7 @@
 //!
 //! Invariant: no input panics; nesting is bounded by [`MAX_DEPTH`], what aliases repeat by [`MAX_REPEATED`].
 
+pub(crate) mod places;
 mod scalar;
 #[cfg(test)]
 mod tests;
@@ -27,20 +28,15 @@ const MAX_REPEATED: usize = 100_000;
 pub(crate) struct Error {
     /// The document, counted from one.
     pub number: usize,
-    line: usize,
+    pub line: usize,
     column: usize,
     what: String,
 }
 
 /// Reads all documents; an empty one is null.
 pub(crate) fn read(text: &str) -> Result<Vec<Value>, Error> {
-    let mut options = granit_parser::options! {
-        flow_nesting_limit: MAX_DEPTH,
-        block_nesting_limit: MAX_DEPTH,
-    };
-    options.set_emit_comments(false);
     let mut builder = Builder::default();
-    for event in Parser::new_from_str_with_options(text, options) {
+    for event in Parser::new_from_str_with_options(text, options()) {
         match event {
             Ok((event, span)) => builder
                 .accept(event)
@@ -49,6 +45,15 @@ pub(crate) fn read(text: &str) -> Result<Vec<Value>, Error> {
         }
     }
     Ok(builder.documents)
+}
+
+fn options() -> granit_parser::Options {
+    let mut options = granit_parser::options! {
+        flow_nesting_limit: MAX_DEPTH,
+        block_nesting_limit: MAX_DEPTH,
+    };
+    options.set_emit_comments(false);
+    options
 }
 
 #[derive(Default)]

@@ -12,6 +12,7 @@ mod cluster;
 mod events;
 mod fleet;
 mod given;
+mod lint;
 mod metrics;
 mod offline;
 mod pods;

@@ -10,10 +10,18 @@ use serde_json::Value;
 
 /// Runs the command with `input` on its standard input.
 pub(crate) fn inject(arguments: &[&str], input: &str) -> anyhow::Result<Output> {
+    let command = [
+        "inject",
+        "--agent-image=keyside-agent:0.1.0",
+        "--vault-address=https://vault.example:8200",
+    ];
+    run(&[&command, arguments].concat(), input)
+}
+
+/// Runs any command of the binary.
+pub(crate) fn run(arguments: &[&str], input: &str) -> anyhow::Result<Output> {
     let mut child = Command::new(env!("CARGO_BIN_EXE_keyside-injector"))
         .env_clear()
-        .args(["inject", "--agent-image=keyside-agent:0.1.0"])
-        .arg("--vault-address=https://vault.example:8200")
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -115,8 +123,7 @@ fn reaches_the_pods_in_every_kind_of_object_and_leaves_the_rest() -> anyhow::Res
     let result = injected(&["-f", "-"], &manifest)?;
     assert_eq!(result.matches("name: keyside-agent").count(), 8, "{result}");
     assert!(result.contains("cpu: 1\n"), "{result}");
-    let last =
-        "---\ndata:\n  answer: 'yes'\n  script: |\n    #!/bin/sh\n    echo\nkind: ConfigMap\n";
+    let last = documents.last().context("a ConfigMap")?;
     assert!(result.ends_with(last), "{result}");
     Ok(())
 }
@@ -146,18 +153,162 @@ spec:
       volumes: [{name: cfg, configMap: {name: cfg, defaultMode: 0440}}]
 ";
     let result = injected(&["-f", "-"], pod)?;
+    // What did not change is as it was written; what had to be written anew is what it meant.
     for expected in [
-        "automountServiceAccountToken: false",
+        "automountServiceAccountToken: no",
         "readOnly: true",
         "defaultMode: 256",
-        "suspend: true",
-        "defaultMode: 288",
+        "suspend: yes",
+        "defaultMode: 0440",
     ] {
         assert!(result.contains(expected), "{expected}: {result}");
     }
     let file = tempfile::NamedTempFile::with_suffix(".yaml")?;
     std::fs::write(file.path(), &result)?;
     validate(&[file.path()])
+}
+
+/// A manifest as people write it.
+const COMMENTED: &str = "\
+# Owned by team shop.
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: cfg} # flow
+data:
+  mode: \"0640\"
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: web   # the shop
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata:
+      labels: {app: web}
+      annotations:
+        # Vault
+        keyside.dev/inject: \"true\"
+        keyside.dev/role: shop # its role
+    spec:
+      initContainers:
+      # Before anything else.
+      - name: migrate
+        image: web:1
+      containers:
+        # The application.
+        - name: web
+          image: web:1 # pinned
+          command: [\"/web\", \"-v\"]
+# the end
+";
+
+#[test]
+fn comments_and_order_stay_and_the_diff_is_what_patch_takes() -> anyhow::Result<()> {
+    let result = injected(&["-f", "-"], COMMENTED)?;
+    let mut rest = result.lines();
+    for line in COMMENTED.lines() {
+        anyhow::ensure!(rest.any(|found| found == line), "{line} is gone: {result}");
+    }
+    let agent = result
+        .find("- name: keyside-agent")
+        .or(result.find("name: keyside-agent"));
+    assert!(agent < result.find("# Before anything else."), "{result}");
+
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("web.yaml");
+    std::fs::write(&file, COMMENTED)?;
+    let path = file.display().to_string();
+    let output = inject(&["-f", &path, "--diff"], "")?;
+    let diff = String::from_utf8(output.stdout)?;
+    assert_eq!(output.status.code(), Some(1), "{diff}");
+    assert!(!diff.contains('\u{1b}'), "{diff}");
+    let removed = |line: &&str| line.starts_with('-') && !line.starts_with("---");
+    assert_eq!(diff.lines().find(removed), None, "{diff}");
+    std::fs::write(folder.path().join("diff"), diff.replace(&path, "web.yaml"))?;
+    let applied = Command::new("git")
+        .args(["apply", "-p0", "diff"])
+        .current_dir(folder.path())
+        .status()?;
+    assert!(applied.success());
+    assert_eq!(std::fs::read_to_string(&file)?, result);
+    // What is complete has no difference.
+    let again = inject(&["-f", &path, "--diff"], "")?;
+    assert_eq!(
+        (again.status.code(), again.stdout.as_slice()),
+        (Some(0), &b""[..])
+    );
+    validate(&[&file])
+}
+
+#[test]
+fn a_diff_that_cannot_be_told_has_a_status_of_its_own() -> anyhow::Result<()> {
+    let bad = example("pod.yaml")?.replace("keyside.dev/role", "keyside.dev/roll");
+    for (input, status) in [(bad.as_str(), 2), ("a: [", 2), ("kind: Pod", 0)] {
+        let output = inject(&["-f", "-", "--diff"], input)?;
+        assert_eq!(output.status.code(), Some(status), "{input}");
+        assert_eq!(output.stdout, b"", "{input}");
+    }
+    let json = r#"{"kind": "Pod", "spec": {"containers": [{"name": "app"}]},
+        "metadata": {"annotations": {"keyside.dev/inject": "true", "keyside.dev/role": "cart"}}}"#;
+    let output = inject(&["-f", "-", "--diff"], json)?;
+    let diff = String::from_utf8(output.stdout)?;
+    assert!(diff.starts_with("--- stdin\n+++ stdin\n@@ -"), "{diff}");
+    assert!(!diff.contains("\n-  \"kind\""), "{diff}");
+    Ok(())
+}
+
+#[test]
+fn explains_each_piece_by_what_it_comes_from() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let profile = "defaults: {memory-limit: 96Mi}\nlocked: [memory-limit]\n";
+    std::fs::write(folder.path().join("default.yaml"), profile)?;
+    let profiles = folder.path().display().to_string();
+    let subset = COMMENTED.replace(
+        "keyside.dev/inject: \"true\"",
+        "keyside.dev/inject: \"true\"\n        keyside.dev/containers: web",
+    );
+    let arguments = [
+        "-f",
+        "-",
+        "--profiles",
+        &profiles,
+        "--auth-mount=auth/k",
+        "--explain",
+    ];
+    let text = injected(&arguments, &subset)?;
+    for expected in [
+        "Deployment default/web\n  volume keyside\n    emptyDir.medium = \"Memory\"  # Keyside\n",
+        "\n  init container keyside-agent\n    image = \"keyside-agent:0.1.0\"  # flag --agent-image\n",
+        "    resources.limits.memory = \"96Mi\"  # profile default, memory-limit: \"96Mi\"\n",
+        "config.role = \"shop\"  # annotation keyside.dev/role: \"shop\"\n",
+        "mount_path = \"auth/k\"  # flag --auth-mount\n",
+        "max_bytes = 12582912  # profile default, memory-limit: \"96Mi\"\n",
+        "\n  container web\n    volumeMounts[keyside] = {\"mountPath\":\"/keyside\",\"readOnly\":true}  # annotation \
+         keyside.dev/containers: \"web\"\n",
+        "\n  left out\n    init container migrate: volume and environment  # annotation keyside.dev/containers: \"web\"",
+    ] {
+        let expected = expected.replace("init container migrate", "container migrate");
+        assert!(text.contains(&expected), "{expected}\n{text}");
+    }
+
+    let both = format!("{COMMENTED}---\nkind: Pod\nmetadata: {{name: other}}\n");
+    let json: Value = serde_json::from_str(&injected(&["-f", "-", "--explain=json"], &both)?)?;
+    assert_eq!(json[0]["object"], "Deployment default/web");
+    assert_eq!(json[0]["added"][0]["piece"], "volume keyside");
+    assert_eq!(json[1]["decision"], "untouched");
+    let wrong = inject(&["-f", "-", "--explain", "--diff"], COMMENTED)?;
+    assert_eq!(wrong.status.code(), Some(64));
+    let refused = inject(
+        &["-f", "-", "--explain"],
+        &COMMENTED.replace("role: shop", "roll: shop"),
+    )?;
+    assert_eq!(
+        (refused.status.code(), refused.stdout.as_slice()),
+        (Some(1), &b""[..])
+    );
+    Ok(())
 }
 
 #[test]

@@ -9,18 +9,22 @@ use super::login::{self, Found};
 use super::reader::Reader;
 use super::value::{self, Authority};
 use crate::admission::Defaults;
-use crate::inject::files::Files;
+use crate::inject::files::{Files, VAULT_CA};
 use crate::inject::quantity::Quantity;
 use crate::inject::{
     Agent, Injection, Port, Proxy, ServiceAccountToken, Sidecar, TokenFile, names, resources,
 };
 use crate::profile::Rule;
+use crate::trace::{Source, words};
 
 /// Everything that a pod asks for. Where something is wrong, a default stands in, and the reader has the mistake.
 pub(super) fn read(reader: &mut Reader, defaults: &Defaults) -> Injection {
-    let sidecar = reader
-        .take("sidecar", value::sidecar)
-        .unwrap_or(defaults.sidecar);
+    let sidecar = reader.take_or(
+        "sidecar",
+        value::sidecar,
+        defaults,
+        ("sidecar", defaults.sidecar),
+    );
     let mut files = Files::default();
     let Found {
         login,
@@ -39,9 +43,12 @@ pub(super) fn read(reader: &mut Reader, defaults: &Defaults) -> Injection {
         reader.refuse("proxy", "with keyside.dev/token false as well, nothing is left to inject: one of them must be true");
     }
     let service_account = ServiceAccountToken {
-        audience: reader
-            .take("audience", value::text)
-            .or_else(|| defaults.audience.clone()),
+        audience: reader.take_or(
+            "audience",
+            |text| value::text(text).map(Some),
+            defaults,
+            ("audience", defaults.audience.clone()),
+        ),
         expiration_seconds: reader
             .take("token-expiration", value::token_expiration)
             .unwrap_or(3600),
@@ -57,12 +64,18 @@ pub(super) fn read(reader: &mut Reader, defaults: &Defaults) -> Injection {
         containers: reader.take("containers", value::containers),
         token,
         proxy,
-        log_level: reader
-            .take("log-level", value::log_level)
-            .unwrap_or(defaults.log_level),
-        log_format: reader
-            .take("log-format", value::log_format)
-            .unwrap_or(defaults.log_format),
+        log_level: reader.take_or(
+            "log-level",
+            value::log_level,
+            defaults,
+            ("agent-log-level", defaults.log_level),
+        ),
+        log_format: reader.take_or(
+            "log-format",
+            value::log_format,
+            defaults,
+            ("agent-log-format", defaults.log_format),
+        ),
         agent: agent(reader, defaults),
     }
 }
@@ -77,7 +90,7 @@ fn vault(reader: &mut Reader, defaults: &Defaults, files: &mut Files) -> Vault {
     match authority(reader, defaults) {
         Some(Authority::Text(text)) => vault.ca_pem = Some(text),
         Some(Authority::File(reference)) => {
-            vault.ca_cert = Some(files.mount("vault-ca", reference));
+            vault.ca_cert = Some(files.mount(VAULT_CA, reference));
         }
         None => {}
     }
@@ -95,8 +108,12 @@ fn authority(reader: &mut Reader, defaults: &Defaults) -> Option<Authority> {
         .given("ca")
         .and_then(|text| value::authority(text).ok())
         .or_else(|| defaults.vault_ca.clone().map(Authority::Text));
-    let asked = reader.take("ca", value::authority);
-    let asked = asked.or_else(|| given.clone());
+    let asked = reader.take_or(
+        "ca",
+        |text| value::authority(text).map(Some),
+        defaults,
+        ("vault-ca-file", given.clone()),
+    );
     let permitted = Permitted {
         rules: None,
         shown: |_authority| "what the installation trusts".to_owned(),
@@ -112,8 +129,12 @@ fn tls_server_name(reader: &mut Reader, defaults: &Defaults) -> Option<String> {
         .given("tls-server-name")
         .map(str::to_owned)
         .or_else(|| defaults.vault_tls_server_name.clone());
-    let asked = reader.take("tls-server-name", value::tls_server_name);
-    let asked = asked.or_else(|| given.clone());
+    let asked = reader.take_or(
+        "tls-server-name",
+        |text| value::tls_server_name(text).map(Some),
+        defaults,
+        ("vault-tls-server-name", given.clone()),
+    );
     let permitted = Permitted {
         rules: None,
         shown: String::clone,
@@ -136,7 +157,12 @@ fn address(reader: &mut Reader, defaults: &Defaults) -> Option<Address> {
         );
     }
     let given = flag.and_then(Result::ok);
-    let asked = reader.take("address", value::address);
+    let asked = reader.take_or(
+        "address",
+        |text| value::address(text).map(Some),
+        defaults,
+        ("vault-address", given.clone()),
+    );
     let rules = reader.profile().allow.addresses.as_deref();
     if reader.found("address").is_none() && defaults.vault_address.is_none() {
         let choice = rules.map(|rules| format!("; allowed: {}", listed(rules, value::shown)));
@@ -148,7 +174,6 @@ fn address(reader: &mut Reader, defaults: &Defaults) -> Option<Address> {
             ),
         );
     }
-    let asked = asked.or_else(|| given.clone());
     let permitted = Permitted {
         rules,
         shown: value::shown,
@@ -164,8 +189,12 @@ fn namespace(reader: &mut Reader, defaults: &Defaults) -> Option<String> {
         .given("namespace")
         .and_then(|text| value::namespace(text).ok())
         .or_else(|| defaults.vault_namespace.clone());
-    let asked = reader.take("namespace", value::namespace);
-    let asked = asked.or_else(|| given.clone());
+    let asked = reader.take_or(
+        "namespace",
+        |text| value::namespace(text).map(Some),
+        defaults,
+        ("vault-namespace", given.clone()),
+    );
     let permitted = Permitted {
         rules: reader.profile().allow.namespaces.as_deref(),
         shown: String::clone,
@@ -247,6 +276,9 @@ fn token(reader: &mut Reader) -> Option<TokenFile> {
     let wanted = reader.take("token", value::boolean).unwrap_or(true);
     if !wanted {
         reader.no_effect(&["token-path", "token-mode"], "keyside.dev/token is false");
+        reader
+            .trace
+            .left_out(|| words::TOKEN_FILE.to_owned(), "token");
     }
     wanted.then_some(file)
 }
@@ -276,6 +308,7 @@ fn proxy(reader: &mut Reader) -> Option<Proxy> {
     let wanted = reader.take("proxy", value::boolean).unwrap_or(true);
     if !wanted {
         reader.no_effect(&PROXY, "keyside.dev/proxy is false");
+        reader.trace.left_out(|| words::PROXY.to_owned(), "proxy");
     }
     if wanted && proxy.port == Port::None && !proxy.socket {
         reader.refuse(
@@ -300,6 +333,7 @@ fn init_only(reader: &mut Reader, token: Option<&TokenFile>) {
     }
     reader.no_effect(&PROXY, WHY);
     reader.no_effect(&["metrics-port"], WHY);
+    reader.trace.left_out(|| words::PROXY.to_owned(), "sidecar");
 }
 
 fn metrics_port(reader: &mut Reader, proxy: Option<&Proxy>) -> Option<u16> {
@@ -318,6 +352,14 @@ fn metrics_port(reader: &mut Reader, proxy: Option<&Proxy>) -> Option<u16> {
 
 fn agent(reader: &mut Reader, defaults: &Defaults) -> Agent {
     let image = image(reader, defaults);
+    if reader.profile().openshift {
+        let name = reader.profile().name.clone();
+        reader.trace.setting("openshift", || Source::Profile {
+            name,
+            key: "openshift".to_owned(),
+            value: "true".to_owned(),
+        });
+    }
     let agent = Agent {
         image,
         user_of_cluster: reader.profile().openshift,
@@ -336,8 +378,12 @@ fn image(reader: &mut Reader, defaults: &Defaults) -> String {
     let given = reader
         .given("image")
         .map_or_else(|| defaults.agent_image.clone(), str::to_owned);
-    let asked = reader.take("image", value::image);
-    let asked = asked.unwrap_or_else(|| given.clone());
+    let asked = reader.take_or(
+        "image",
+        value::image,
+        defaults,
+        ("agent-image", given.clone()),
+    );
     let permitted = Permitted {
         rules: reader.profile().allow.images.as_deref(),
         shown: String::clone,

@@ -15,6 +15,7 @@ use super::{key, printable, value};
 use crate::admission::Defaults;
 use crate::inject::files::{Files, Reference};
 use crate::inject::names;
+use crate::trace::{Subject, words};
 
 /// A method and its parameters, without `auth-`.
 struct Method {
@@ -162,7 +163,18 @@ pub(super) fn login(reader: &mut Reader, defaults: &Defaults, files: &mut Files)
     if !uses_service_account {
         let because = "the service-account token is not used to log in";
         reader.no_effect(&["audience", "token-expiration"], because);
+        reader
+            .trace
+            .left_out(|| words::SERVICE_ACCOUNT.to_owned(), "auth-method");
     }
+    let trace = &mut reader.trace;
+    trace.decided(Subject::Config, "auto_auth.method", "auth-method");
+    trace.decided_by(
+        Subject::Config,
+        "auto_auth.method.mount_path",
+        &["auth-mount", "auth-method"],
+    );
+    trace.decided(Subject::Config, "auto_auth.method.config.role", "role");
     Found {
         login,
         mount_path,
@@ -204,12 +216,11 @@ fn mount_path(reader: &mut Reader, defaults: &Defaults, method: &Method) -> Stri
         }
         return String::new();
     }
-    reader
-        .take("auth-mount", value::auth_mount)
-        .unwrap_or_else(|| match method.name {
-            "kubernetes" => defaults.auth_mount.clone(),
-            name => format!("auth/{name}"),
-        })
+    let instead = match method.name {
+        "kubernetes" => ("auth-mount", defaults.auth_mount.clone()),
+        name => ("", format!("auth/{name}")),
+    };
+    reader.take_or("auth-mount", value::auth_mount, defaults, instead)
 }
 
 /// The parameters of one method.
@@ -377,7 +388,19 @@ impl Fields<'_, '_> {
         parameter: &str,
         parse: impl FnOnce(&str) -> Result<T, value::Allowed>,
     ) -> Option<T> {
-        self.reader.take(&format!("auth-{parameter}"), parse)
+        let name = format!("auth-{parameter}");
+        let taken = self.reader.take(&name, parse);
+        self.note(parameter, &name);
+        taken
+    }
+
+    /// The agent's configuration has the same names, with other lines in them.
+    fn note(&mut self, parameter: &str, name: &str) {
+        if self.reader.trace.is_on() && self.reader.found(name).is_some() {
+            let field = parameter.replace('-', "_");
+            let path = format!("auto_auth.method.config.{field}");
+            self.reader.trace.decided(Subject::Config, &path, name);
+        }
     }
 
     fn needed<T: Default>(
@@ -404,7 +427,7 @@ impl Fields<'_, '_> {
                 format!("the method {method} needs it; allowed: {allowed}"),
             );
         }
-        self.reader.take(&name, parse).unwrap_or(instead)
+        self.take(parameter, parse).unwrap_or(instead)
     }
 
     /// Where the agent finds a file that is mounted for it.

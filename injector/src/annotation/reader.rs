@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use super::{Annotations, Error, MOST, Mistake, Read, key, login, printable, value};
+use crate::admission::Defaults;
 use crate::profile::Profile;
+use crate::trace::{Source, Trace};
 
 pub(super) struct Reader<'a> {
     annotations: &'a Annotations,
@@ -11,6 +13,7 @@ pub(super) struct Reader<'a> {
     /// In the order in which they were found.
     mistakes: Vec<Mistake>,
     warnings: Vec<String>,
+    pub(super) trace: Trace,
 }
 
 impl<'a> Reader<'a> {
@@ -20,6 +23,7 @@ impl<'a> Reader<'a> {
             profile,
             mistakes: Vec::new(),
             warnings: Vec::new(),
+            trace: Trace::default(),
         }
     }
 
@@ -83,6 +87,7 @@ impl<'a> Reader<'a> {
         parse: impl FnOnce(&str) -> Result<T, value::Allowed>,
     ) -> Option<T> {
         let read = self.found(name)?;
+        self.note(name);
         match parse(read) {
             Ok(value) => Some(value),
             Err(allowed) => {
@@ -90,6 +95,39 @@ impl<'a> Reader<'a> {
                 None
             }
         }
+    }
+
+    /// The same with a value that stands in, which a flag gave, or Keyside where nobody did.
+    pub(super) fn take_or<T>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, value::Allowed>,
+        defaults: &Defaults,
+        (flag, instead): (&str, T),
+    ) -> T {
+        let taken = self.take(name, parse);
+        self.trace.setting(name, || defaults.source(flag));
+        taken.unwrap_or(instead)
+    }
+
+    /// Notes who says what is found.
+    pub(super) fn note(&mut self, name: &str) {
+        if !self.trace.is_on() {
+            return;
+        }
+        let (own, given, profile) = (self.own(name), self.given(name), self.profile);
+        self.trace.setting(name, || match (own, given) {
+            (Some(value), _) => Source::Annotation {
+                key: format!("{}{name}", key::PREFIX),
+                value: value.to_owned(),
+            },
+            (None, Some(value)) => Source::Profile {
+                name: profile.name.clone(),
+                key: name.to_owned(),
+                value: value.to_owned(),
+            },
+            (None, None) => Source::Keyside,
+        });
     }
 
     pub(super) fn refuse(&mut self, name: &str, allowed: impl Into<Cow<'static, str>>) {

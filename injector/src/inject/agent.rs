@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::containers::{Chosen, Kind};
 use super::{Injection, Sidecar, identity, names, resources, volumes};
+use crate::trace::{Subject, Trace};
 
 /// One container of the agent's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,18 +78,23 @@ pub(crate) fn container(
     pod: &Pod,
     chosen: &Chosen,
     injection: &Injection,
-    part: Part,
-    config: &str,
+    (part, config): (Part, &str),
+    trace: &mut Trace,
 ) -> Value {
+    trace.decided(Subject::Agent, "image", "image");
+    trace.decided(Subject::Agent, "restartPolicy", "sidecar");
+    trace.decided(Subject::Agent, "startupProbe", "sidecar");
+    trace.decided(Subject::Agent, "ports", "metrics-port");
+    trace.decided(Subject::Config, "exit_after_auth", "sidecar");
     let mut container = json!({
         "name": part.name(),
         "image": injection.agent.image,
         "env": [{ "name": names::CONFIG_VARIABLE, "value": config }],
-        "resources": resources::requirements(pod, &injection.agent),
-        "securityContext": security_context(pod, chosen, injection),
+        "resources": resources::requirements(pod, &injection.agent, trace),
+        "securityContext": security_context(pod, chosen, injection, trace),
         // The last lines of a container that failed show up in `kubectl describe`.
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": volumes::of_agent(injection),
+        "volumeMounts": volumes::of_agent(injection, trace),
     });
     let mut add = |name: &str, value: Value| *super::member(&mut container, name) = value;
     if part == Part::Native {
@@ -111,7 +117,7 @@ pub(crate) fn container(
 }
 
 /// What Pod Security `restricted` asks for, and a little more.
-fn security_context(pod: &Pod, chosen: &Chosen, injection: &Injection) -> Value {
+fn security_context(pod: &Pod, chosen: &Chosen, injection: &Injection, trace: &mut Trace) -> Value {
     let mut context = json!({
         "allowPrivilegeEscalation": false,
         "capabilities": { "drop": ["ALL"] },
@@ -119,7 +125,7 @@ fn security_context(pod: &Pod, chosen: &Chosen, injection: &Injection) -> Value 
         "runAsNonRoot": true,
         "seccompProfile": { "type": "RuntimeDefault" },
     });
-    let (user, group) = identity::of_agent(pod, chosen, &injection.agent);
+    let (user, group) = identity::of_agent(pod, chosen, &injection.agent, trace);
     for (name, id) in [("runAsUser", user), ("runAsGroup", group)] {
         if let Some(id) = id {
             *super::member(&mut context, name) = id.into();

@@ -1,6 +1,7 @@
 //! The agent's configuration, from the agent's own types and never from strings: no value of an annotation can be
 //! more than the value of its field.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use keyside_config::model::{Admin, AttachToken, Cache, Config, Mode, Resume};
 
 use super::containers::Chosen;
 use super::{Error, Injection, Port, Proxy, identity, names, resources};
+use crate::trace::{Source, Subject, Trace, words};
 
 /// The agent's memory, in units of what the default limit of 64 MiB holds: 8 MiB of answers, 2,000 of them, and 256
 /// connections, beside 17 MiB of tmpfs and the agent itself.
@@ -24,12 +26,17 @@ pub(crate) fn build(
     spec: &PodSpec,
     chosen: &Chosen,
     injection: &Injection,
+    trace: &mut Trace,
 ) -> Result<Config, Error> {
+    for (path, name) in SETTINGS {
+        trace.decided(Subject::Config, path, name);
+    }
+    trace.decided_by(Subject::Config, "listener", &["proxy", "sidecar"]);
     let is_private = identity::is_readable_by_group(spec, chosen, &injection.agent);
     let memory = resources::memory_limit(&injection.agent).units();
     let mut config = Config {
         vault: injection.vault.clone(),
-        auto_auth: Some(auto_auth(injection, is_private)),
+        auto_auth: Some(auto_auth(injection, is_private, trace)),
         admin: Some(Admin {
             // IPv6 and, where the node maps it, IPv4.
             address: injection.metrics_port.map(|port| HostPort {
@@ -45,7 +52,10 @@ pub(crate) fn build(
         ..Config::default()
     };
     if let Some(proxy) = &injection.proxy {
-        let port = port(spec, chosen, proxy)?;
+        let port = port(spec, chosen, proxy, trace)?;
+        if !proxy.socket {
+            trace.left_out(|| words::SOCKET.to_owned(), "proxy-socket");
+        }
         config.cache = Some(Cache {
             max_entries: share(memory, CACHE_ENTRIES),
             max_bytes: share(memory, CACHE_BYTES),
@@ -68,7 +78,52 @@ pub(crate) fn text(config: &Config) -> String {
     config.to_json().replace('$', "\\u0024")
 }
 
-fn auto_auth(injection: &Injection, is_private: bool) -> AutoAuth {
+/// What annotations set, and where it stands in the configuration.
+const SINK_MODE: &str = "auto_auth.sink[file].config.mode";
+
+const SETTINGS: [(&str, &str); 21] = [
+    ("vault.address", "address"),
+    ("vault.namespace", "namespace"),
+    ("vault.tls_server_name", "tls-server-name"),
+    ("vault.ca_cert", "ca"),
+    ("vault.ca_pem", "ca"),
+    ("admin.address", "metrics-port"),
+    ("log_level", "log-level"),
+    ("log_format", "log-format"),
+    ("cache", "proxy"),
+    ("cache.max_entries", "memory-limit"),
+    ("cache.max_bytes", "memory-limit"),
+    ("cache.static_secrets", "cache-kv"),
+    ("api_proxy", "proxy-token"),
+    ("listener[tcp]", "proxy-port"),
+    ("listener[unix]", "proxy-socket"),
+    (
+        "listener[tcp].require_request_header",
+        "proxy-require-header",
+    ),
+    (
+        "listener[unix].require_request_header",
+        "proxy-require-header",
+    ),
+    ("listener[tcp].max_connections", "memory-limit"),
+    ("listener[unix].max_connections", "memory-limit"),
+    ("auto_auth.sink", "token"),
+    ("auto_auth.sink[file].config.path", "token-path"),
+];
+
+fn auto_auth(injection: &Injection, is_private: bool, trace: &mut Trace) -> AutoAuth {
+    let who = || {
+        Source::Pod(Cow::Borrowed(if is_private {
+            words::PRIVATE
+        } else {
+            words::PUBLIC
+        }))
+    };
+    trace.because(Subject::Config, "listener[unix].socket_mode", who);
+    match injection.token.as_ref().and_then(|file| file.mode) {
+        Some(_) => trace.decided(Subject::Config, SINK_MODE, "token-mode"),
+        None => trace.because(Subject::Config, SINK_MODE, who),
+    }
     let sinks = injection.token.iter().map(|file| {
         Sink::File(FileSink {
             wrap_ttl: None,
@@ -99,7 +154,12 @@ fn auto_auth(injection: &Injection, is_private: bool) -> AutoAuth {
 
 /// The TCP port, where TCP is safe: every container of the pod shares its loopback, and with `hostNetwork` every
 /// process of the node does.
-fn port(spec: &PodSpec, chosen: &Chosen, proxy: &Proxy) -> Result<Option<u16>, Error> {
+fn port(
+    spec: &PodSpec,
+    chosen: &Chosen,
+    proxy: &Proxy,
+    trace: &mut Trace,
+) -> Result<Option<u16>, Error> {
     let host_network = spec.host_network == Some(true);
     let because = if host_network {
         "the pod is hostNetwork"
@@ -110,9 +170,26 @@ fn port(spec: &PodSpec, chosen: &Chosen, proxy: &Proxy) -> Result<Option<u16>, E
         Port::Asked(port) if host_network => Err(Error::HostNetworkPort { port }),
         Port::Asked(port) if chosen.is_subset => Err(Error::SharedPort { port }),
         Port::Asked(port) => Ok(Some(port)),
-        Port::None => Ok(None),
+        Port::None => {
+            trace.left_out(|| words::TCP.to_owned(), "proxy-port");
+            Ok(None)
+        }
         Port::Default if !host_network && !chosen.is_subset => Ok(Some(names::PROXY_PORT)),
-        Port::Default if proxy.socket => Ok(None),
+        Port::Default if proxy.socket => {
+            if host_network {
+                trace.left_out_because(
+                    || words::TCP.to_owned(),
+                    || Source::Pod(words::HOST_NETWORK.into()),
+                );
+                trace.because(Subject::Application, "env", || {
+                    Source::Pod(words::HOST_NETWORK.into())
+                });
+            } else {
+                trace.left_out(|| words::TCP.to_owned(), "containers");
+                trace.decided(Subject::Application, "env", "containers");
+            }
+            Ok(None)
+        }
         Port::Default => Err(Error::NoSocket { because }),
     }
 }

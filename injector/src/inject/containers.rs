@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 
 use super::{Error, Injection, mesh, names};
+use crate::trace::{Source, Trace, words};
 
 /// Which of a pod's two lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +40,12 @@ pub(crate) fn position(spec: &PodSpec) -> usize {
 }
 
 /// The chosen ones among the containers that run beside the agent: init containers from `first` on, and all others.
-pub(crate) fn choose(spec: &PodSpec, first: usize, injection: &Injection) -> Result<Chosen, Error> {
+pub(crate) fn choose(
+    spec: &PodSpec,
+    first: usize,
+    injection: &Injection,
+    trace: &mut Trace,
+) -> Result<Chosen, Error> {
     let beside: Vec<(Kind, &str)> = inits(spec)
         .iter()
         .skip(first)
@@ -60,6 +66,20 @@ pub(crate) fn choose(spec: &PodSpec, first: usize, injection: &Injection) -> Res
             .as_ref()
             .is_none_or(|wanted| wanted.iter().any(|wanted| wanted == name))
     };
+    for name in beside.iter().map(|(_, name)| *name) {
+        if !is_wanted(name) {
+            let piece = || words::all_of(name);
+            trace.left_out(piece, "containers");
+        }
+    }
+    for init in inits(spec).iter().take(first) {
+        if !names::CONTAINERS.contains(&init.name.as_str()) {
+            trace.left_out_because(
+                || words::all_of(&init.name),
+                || Source::Pod(words::BEFORE_AGENT.into()),
+            );
+        }
+    }
     let containers: Vec<_> = beside
         .iter()
         .filter(|(_, name)| is_wanted(name))

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{array, names};
+use crate::trace::{Source, Trace, words};
 
 /// Vault's and OpenBao's clients; the `AGENT` ones win over the others in both.
 const VARIABLES: [&str; 4] = [
@@ -91,13 +92,22 @@ fn port_warning(spec: &PodSpec, address: &str, what: &str, annotation: &str) -> 
 /// Adding the rest would overrule that choice, since clients prefer `VAULT_AGENT_ADDR` to `VAULT_ADDR` and OpenBao's
 /// prefer `BAO_ADDR` to both. What comes by `envFrom` cannot be seen here and is overruled, as by any variable that
 /// is named.
-pub(crate) fn add(container: &mut Value, name: &str, address: &str) -> Option<String> {
+pub(crate) fn add(
+    container: &mut Value,
+    name: &str,
+    address: &str,
+    trace: &mut Trace,
+) -> Option<String> {
     let variables = array(container, "env");
     let chosen = variables.iter().find_map(|variable| {
         let set = variable.get("name")?.as_str()?;
         VARIABLES.contains(&set).then(|| set.to_owned())
     });
     if let Some(set) = chosen {
+        trace.left_out_because(
+            || words::environment_of(name),
+            || Source::Pod(words::sets(&set).into()),
+        );
         return Some(format!(
             "container \"{name}\" sets {set} itself and keeps it: it reaches the agent's proxy only at {address} by \
              its own choice"

@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::names;
+use crate::trace::{Subject, Trace};
+
+/// What is trusted at Vault's address; the others are named as the parameters that take them.
+pub(crate) const VAULT_CA: &str = "vault-ca";
 
 /// One file of a Secret or a `ConfigMap`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,9 +39,23 @@ impl Files {
         self.0.is_empty()
     }
 
+    /// The annotations that name them, without the prefix.
+    pub(crate) fn settings(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|(name, _)| match *name {
+            VAULT_CA => "ca".to_owned(),
+            parameter => format!("auth-{parameter}"),
+        })
+    }
+
     /// The volume, but for its name. A file that is not there holds the pod up, and its events say so: the agent could
     /// not log in without it.
-    pub(crate) fn volume(&self) -> Value {
+    pub(crate) fn volume(&self, trace: &mut Trace) -> Value {
+        if trace.is_on() {
+            for (index, setting) in self.settings().enumerate() {
+                let path = format!("{}.projected.sources[{index}]", names::FILES_VOLUME);
+                trace.decided(Subject::Volumes, &path, &setting);
+            }
+        }
         let sources = self.0.iter().map(|(name, reference)| {
             let kind = match reference.kind {
                 Kind::Secret => "secret",

@@ -8,25 +8,43 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodSecurityContext, PodSpec};
 
 use super::containers::{Chosen, Kind};
 use super::{Agent, names};
+use crate::trace::{Source, Subject, Trace, words};
 
 /// Nobody in particular: the customary uid of images without users.
 const DEFAULT: i64 = 65532;
 
 /// The agent's user and group; absent: the cluster's to say.
-pub(crate) fn of_agent(pod: &Pod, chosen: &Chosen, agent: &Agent) -> (Option<i64>, Option<i64>) {
+pub(crate) fn of_agent(
+    pod: &Pod,
+    chosen: &Chosen,
+    agent: &Agent,
+    trace: &mut Trace,
+) -> (Option<i64>, Option<i64>) {
     let no_spec = PodSpec::default();
     let spec = pod.spec.as_ref().unwrap_or(&no_spec);
     let user = agent.user.map(i64::from);
     let group = agent.group.map(i64::from);
-    if agent.user_of_cluster {
-        return (user, group);
-    }
+    let mut decide = |asked: Option<i64>, name: &str, field: &str, read| {
+        let path = ["securityContext.", field].concat();
+        if asked.is_some() {
+            trace.decided(Subject::Agent, &path, name);
+            return asked;
+        }
+        if agent.user_of_cluster {
+            trace.left_out(|| words::field_of_agent(field), "openshift");
+            return None;
+        }
+        let found = shared(spec, chosen, read);
+        if found.is_some() {
+            trace.because(Subject::Agent, &path, || {
+                Source::Pod(words::SAME_USER.into())
+            });
+        }
+        found.or(Some(DEFAULT))
+    };
     (
-        user.or_else(|| shared(spec, chosen, user_of))
-            .or(Some(DEFAULT)),
-        group
-            .or_else(|| shared(spec, chosen, group_of))
-            .or(Some(DEFAULT)),
+        decide(user, "run-as-user", "runAsUser", user_of),
+        decide(group, "run-as-group", "runAsGroup", group_of),
     )
 }
 

@@ -67,19 +67,9 @@ impl Difference {
     /// This finds the shortest patch for an insertion at one place, which is all that injection does to a list. The
     /// time is linear in the length of the list, whoever wrote it.
     fn compare_arrays(&mut self, before: &[Value], after: &[Value]) {
-        let head = before
-            .iter()
-            .zip(after)
-            .take_while(|(old, new)| correspond(old, new))
-            .count();
+        let (head, tail) = ends(before, after);
         let (before_head, before) = before.split_at(head);
         let (after_head, after) = after.split_at(head);
-        let tail = before
-            .iter()
-            .rev()
-            .zip(after.iter().rev())
-            .take_while(|(old, new)| correspond(old, new))
-            .count();
         let (before, before_tail) = before.split_at(before.len() - tail);
         let (after, after_tail) = after.split_at(after.len() - tail);
 
@@ -138,6 +128,18 @@ impl Difference {
         go_on(self);
         self.path.truncate(length);
     }
+}
+
+/// How many elements correspond at the start, and how many of the rest at the end.
+pub(crate) fn ends(before: &[Value], after: &[Value]) -> (usize, usize) {
+    let same = |(old, new): &(&Value, &Value)| correspond(old, new);
+    let head = before.iter().zip(after).take_while(same).count();
+    let rest = before.iter().skip(head).rev();
+    let tail = rest
+        .zip(after.iter().skip(head).rev())
+        .take_while(same)
+        .count();
+    (head, tail)
 }
 
 /// Whether two elements are the same thing: objects of one name, as the lists of a pod have them, or equal.

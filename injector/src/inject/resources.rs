@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::Agent;
 use super::quantity::Quantity;
+use crate::trace::{Source, Subject, Trace, words};
 
 /// The least memory limit, in bytes: the tmpfs at `/keyside` may hold 16 MiB, and the agent lives beside it.
 pub(crate) const LEAST_MEMORY: u64 = 32 << 20;
@@ -29,14 +30,20 @@ pub(crate) fn memory_limit(agent: &Agent) -> Quantity {
 ///
 /// What the pod as a whole has been given (`spec.resources`) is divided by its author: the API server refuses containers
 /// that ask for more together, or one whose limit is above the pod's. There the agent asks for nothing by itself.
-pub(crate) fn requirements(pod: &Pod, agent: &Agent) -> Value {
-    let (mut limits, mut requests) = usual(pod, agent);
+pub(crate) fn requirements(pod: &Pod, agent: &Agent, trace: &mut Trace) -> Value {
+    let (mut limits, mut requests) = usual(pod, agent, trace);
     for (name, request, limit) in [
         ("cpu", &agent.cpu_request, &agent.cpu_limit),
         ("memory", &agent.memory_request, &agent.memory_limit),
     ] {
         if !is_given_to_pod(pod, name) {
             continue;
+        }
+        if limit.is_none() || request.is_none() {
+            trace.left_out_because(
+                || words::share_of(name),
+                || Source::Pod(words::POD_LEVEL.into()),
+            );
         }
         if limit.is_none() {
             limits.remove(name);
@@ -53,7 +60,8 @@ pub(crate) fn requirements(pod: &Pod, agent: &Agent) -> Value {
 ///
 /// There is no CPU limit unless asked for: it would slow a login down and save nothing. A pod whose other
 /// containers make it `Guaranteed` stays so: there requests equal limits.
-fn usual(pod: &Pod, agent: &Agent) -> (Map<String, Value>, Map<String, Value>) {
+fn usual(pod: &Pod, agent: &Agent, trace: &mut Trace) -> (Map<String, Value>, Map<String, Value>) {
+    trace.decided(Subject::Agent, "resources.limits.memory", "memory-limit");
     let text = |quantity: &Option<Quantity>, default: &str| {
         quantity.as_ref().map_or(default, Quantity::text).to_owned()
     };
@@ -63,9 +71,29 @@ fn usual(pod: &Pod, agent: &Agent) -> (Map<String, Value>, Map<String, Value>) {
             .cpu_limit
             .clone()
             .or_else(|| agent.cpu_request.clone());
+        for (path, asked) in [
+            ("resources.limits.cpu", cpu.is_some()),
+            ("resources.requests.cpu", cpu.is_some()),
+            ("resources.requests.memory", false),
+        ] {
+            if asked {
+                trace.decided_by(Subject::Agent, path, &["cpu-limit", "cpu-request"]);
+            } else {
+                trace.because(Subject::Agent, path, || {
+                    Source::Pod(words::GUARANTEED.into())
+                });
+            }
+        }
         let amounts = amounts([("cpu", text(&cpu, GUARANTEED_CPU)), ("memory", memory)]);
         return (amounts.clone(), amounts);
     }
+    trace.decided(Subject::Agent, "resources.limits.cpu", "cpu-limit");
+    trace.decided(
+        Subject::Agent,
+        "resources.requests.memory",
+        "memory-request",
+    );
+    trace.decided(Subject::Agent, "resources.requests.cpu", "cpu-request");
     let mut limits = amounts([("memory", memory)]);
     if let Some(cpu) = &agent.cpu_limit {
         limits.insert("cpu".to_owned(), cpu.text().into());
@@ -75,6 +103,9 @@ fn usual(pod: &Pod, agent: &Agent) -> (Map<String, Value>, Map<String, Value>) {
         || CPU_REQUEST.to_owned(),
         |limit| limit.min(amount(CPU_REQUEST)).text().to_owned(),
     );
+    if agent.cpu_request.is_none() && default_cpu != CPU_REQUEST {
+        trace.decided(Subject::Agent, "resources.requests.cpu", "cpu-limit");
+    }
     let requests = amounts([
         ("cpu", text(&agent.cpu_request, &default_cpu)),
         ("memory", text(&agent.memory_request, MEMORY_REQUEST)),

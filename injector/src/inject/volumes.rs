@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::PodSpec;
 use serde_json::{Value, json};
 
 use super::{Error, Injection, ServiceAccountToken, Sidecar, array, find, names};
+use crate::trace::{Subject, Trace};
 
 const OURS: [&str; 4] = [
     names::SHARED_VOLUME,
@@ -29,16 +30,17 @@ pub(crate) fn refuse_taken(spec: &PodSpec) -> Result<(), Error> {
 }
 
 /// Adds the volumes that are not there yet.
-pub(crate) fn complete(volumes: &mut Vec<Value>, injection: &Injection) {
+pub(crate) fn complete(volumes: &mut Vec<Value>, injection: &Injection, trace: &mut Trace) {
     let mut ours = vec![(names::SHARED_VOLUME, memory("16Mi"))];
     if has_run_volume(injection) {
         ours.push((names::RUN_VOLUME, memory("1Mi")));
+        trace.decided(Subject::Volumes, names::RUN_VOLUME, "sidecar");
     }
     if let Some(token) = &injection.service_account {
-        ours.push((names::TOKEN_VOLUME, service_account(token)));
+        ours.push((names::TOKEN_VOLUME, service_account(token, trace)));
     }
     if !injection.files.is_empty() {
-        ours.push((names::FILES_VOLUME, injection.files.volume()));
+        ours.push((names::FILES_VOLUME, injection.files.volume(trace)));
     }
     for (name, mut volume) in ours {
         if find(volumes, name).is_none() {
@@ -59,7 +61,17 @@ fn memory(size: &str) -> Value {
 
 /// No `defaultMode`: with 0440 a container without `fsGroup` could not read it, and the kubelet's own default can be
 /// read.
-fn service_account(token: &ServiceAccountToken) -> Value {
+fn service_account(token: &ServiceAccountToken, trace: &mut Trace) -> Value {
+    const SOURCE: &str = "keyside-token.projected.sources[0].serviceAccountToken";
+    trace.decided(Subject::Volumes, names::TOKEN_VOLUME, "auth-method");
+    for (field, name) in [
+        ("audience", "audience"),
+        ("expirationSeconds", "token-expiration"),
+    ] {
+        if trace.is_on() {
+            trace.decided(Subject::Volumes, &format!("{SOURCE}.{field}"), name);
+        }
+    }
     let mut source = json!({ "expirationSeconds": token.expiration_seconds, "path": "token" });
     if let Some(audience) = &token.audience {
         *super::member(&mut source, "audience") = audience.as_str().into();
@@ -68,7 +80,12 @@ fn service_account(token: &ServiceAccountToken) -> Value {
 }
 
 /// What the agent's own container mounts.
-pub(crate) fn of_agent(injection: &Injection) -> Vec<Value> {
+pub(crate) fn of_agent(injection: &Injection, trace: &mut Trace) -> Vec<Value> {
+    if let Some(first) = injection.files.settings().next().filter(|_| trace.is_on()) {
+        trace.decided(Subject::Agent, "volumeMounts[keyside-files]", &first);
+    }
+    trace.decided(Subject::Agent, "volumeMounts[keyside-run]", "sidecar");
+    trace.decided(Subject::Agent, "volumeMounts[keyside-token]", "auth-method");
     let mut mounts = vec![json!({ "name": names::SHARED_VOLUME, "mountPath": names::SHARED_PATH })];
     if has_run_volume(injection) {
         mounts.push(json!({ "name": names::RUN_VOLUME, "mountPath": names::RUN_PATH }));

@@ -1,18 +1,51 @@
 //! Manifests: text → documents, the pods in them, and back.
 //!
-//! Invariant: what is not a pod or a template of one leaves as it came. Comments and the order of keys do not
-//! survive: as with `kubectl`, keys come out sorted.
+//! Invariant: what is not a pod or a template of one leaves as it came. Of YAML the text itself is edited (see
+//! [`edit`]); JSON is written anew, with sorted keys.
 
 use serde_json::Value;
 
+use super::edit::{self, Keys};
 use super::yaml;
 use crate::yaml_read;
+
+/// A manifest's text, and what it says.
+#[derive(Debug)]
+pub(crate) struct Manifest {
+    pub text: String,
+    pub syntax: Syntax,
+    /// As they stand in the text; empty ones are null.
+    pub documents: Vec<Value>,
+}
 
 /// How a manifest is written; it leaves in the same way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Syntax {
     Json,
     Yaml,
+}
+
+impl Manifest {
+    /// The text with other documents in it.
+    pub(crate) fn with(&self, documents: &[Value], keys: &Keys) -> String {
+        if self.syntax == Syntax::Yaml {
+            if self.documents == documents {
+                return self.text.clone();
+            }
+            if let Some(text) = edit::edit(&self.text, &self.documents, documents, keys) {
+                return text;
+            }
+        }
+        write(self.syntax, documents)
+    }
+
+    /// What [`Self::with`] is to be compared with: JSON is compared as it is written here.
+    pub(crate) fn before(&self) -> String {
+        match self.syntax {
+            Syntax::Json => write(Syntax::Json, &self.documents),
+            Syntax::Yaml => self.text.clone(),
+        }
+    }
 }
 
 /// What is wrong with a manifest's text.
@@ -32,10 +65,22 @@ pub(crate) enum Error {
     Empty,
 }
 
-/// Reads all documents; empty ones are dropped.
-pub(crate) fn parse(text: &str) -> Result<(Syntax, Vec<Value>), Error> {
+impl Error {
+    /// The document and the line that it is about, each counted from one.
+    pub(crate) fn place(&self) -> (Option<usize>, Option<usize>) {
+        match self {
+            Self::Json(source) => (None, Some(source.line())),
+            Self::Yaml { number, source } => (Some(*number), Some(source.line)),
+            Self::NoObject { number } => (Some(*number), None),
+            Self::Empty => (None, None),
+        }
+    }
+}
+
+/// Reads all documents.
+pub(crate) fn parse(text: &str) -> Result<Manifest, Error> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let (syntax, mut documents) = if text.trim_start().starts_with('{') {
+    let (syntax, documents) = if text.trim_start().starts_with('{') {
         let documents = serde_json::Deserializer::from_str(text).into_iter();
         let documents: Result<Vec<Value>, _> = documents.collect();
         match documents {
@@ -62,17 +107,21 @@ pub(crate) fn parse(text: &str) -> Result<(Syntax, Vec<Value>), Error> {
     {
         return Err(Error::NoObject { number: index + 1 });
     }
-    documents.retain(Value::is_object);
-    if documents.is_empty() {
+    if !documents.iter().any(Value::is_object) {
         return Err(Error::Empty);
     }
-    Ok((syntax, documents))
+    Ok(Manifest {
+        text: text.to_owned(),
+        syntax,
+        documents,
+    })
 }
 
-/// Writes documents as they came.
-pub(crate) fn write(syntax: Syntax, documents: &[Value]) -> String {
+/// Writes documents anew, but for empty ones.
+fn write(syntax: Syntax, documents: &[Value]) -> String {
     let texts: Vec<String> = documents
         .iter()
+        .filter(|document| document.is_object())
         .map(|document| match syntax {
             Syntax::Json => format!("{document:#}\n"),
             Syntax::Yaml => yaml::write(document),
@@ -84,34 +133,66 @@ pub(crate) fn write(syntax: Syntax, documents: &[Value]) -> String {
     }
 }
 
-/// Calls `act` with the name of the object that holds it, its namespace and the pod itself, for every pod and every
-/// template of one.
-pub(crate) fn for_each_pod(object: &mut Value, act: &mut impl FnMut(&str, &str, &mut Value)) {
-    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
-    let kind = text("/kind").unwrap_or_default().to_owned();
-    let namespace = text("/metadata/namespace").unwrap_or("default").to_owned();
-    let name = text("/metadata/name")
-        .or_else(|| text("/metadata/generateName"))
-        .unwrap_or("without a name");
-    let place = format!("{kind} {namespace}/{name}");
-    if kind.ends_with("List") {
-        if let Some(Value::Array(items)) = object.get_mut("items") {
-            for item in items {
-                for_each_pod(item, act);
-            }
+/// A pod, or a template of one, in a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The object that holds it: kind, namespace and name.
+    pub name: String,
+    pub namespace: String,
+    /// JSON pointers in the document.
+    pub object: String,
+    pub pod: String,
+}
+
+/// Every pod and every template of one in a document, those in lists too.
+pub(crate) fn pods(document: &Value) -> Vec<Place> {
+    let objects = objects(document).into_iter();
+    objects
+        .filter_map(|(pointer, object)| {
+            let kind = object.get("kind").and_then(Value::as_str)?;
+            let pod = format!("{pointer}{}", template(kind)?);
+            document.pointer(&pod)?;
+            let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+            Some(Place {
+                name: name(object),
+                namespace: text("/metadata/namespace").unwrap_or("default").to_owned(),
+                object: pointer,
+                pod,
+            })
+        })
+        .collect()
+}
+
+/// Every object with its JSON pointer: of a list, those in it.
+pub(crate) fn objects(document: &Value) -> Vec<(String, &Value)> {
+    let mut found = Vec::new();
+    collect(document, String::new(), &mut found);
+    found
+}
+
+fn collect<'a>(object: &'a Value, pointer: String, found: &mut Vec<(String, &'a Value)>) {
+    let kind = object.get("kind").and_then(Value::as_str);
+    if kind.is_some_and(|kind| kind.ends_with("List")) {
+        let items = object.get("items").and_then(Value::as_array);
+        for (index, item) in items.into_iter().flatten().enumerate() {
+            collect(item, format!("{pointer}/items/{index}"), found);
         }
-        return;
-    }
-    let Some(template) = template(&kind) else {
-        return;
-    };
-    if let Some(pod) = object.pointer_mut(template) {
-        act(&place, &namespace, pod);
+    } else if object.is_object() {
+        found.push((pointer, object));
     }
 }
 
+/// Kind, namespace and name.
+pub(crate) fn name(object: &Value) -> String {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+    let kind = text("/kind").unwrap_or_default();
+    let namespace = text("/metadata/namespace").unwrap_or("default");
+    let name = text("/metadata/name").or_else(|| text("/metadata/generateName"));
+    format!("{kind} {namespace}/{}", name.unwrap_or("without a name"))
+}
+
 /// Where an object of this kind holds its pod.
-fn template(kind: &str) -> Option<&'static str> {
+pub(crate) fn template(kind: &str) -> Option<&'static str> {
     match kind {
         "Pod" => Some(""),
         "PodTemplate" => Some("/template"),
@@ -134,10 +215,23 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, syntax: Syntax, documents: &[Value]) {
-        let (found, parsed) = parse(text).unwrap();
-        assert_eq!((found, parsed.as_slice()), (syntax, documents));
-        let written = write(syntax, &parsed);
-        assert_eq!(parse(&written).unwrap().1, documents, "{written}");
+        let parsed = parse(text).unwrap();
+        let read: Vec<_> = parsed
+            .documents
+            .iter()
+            .filter(|one| one.is_object())
+            .cloned()
+            .collect();
+        assert_eq!((parsed.syntax, read.as_slice()), (syntax, documents));
+        let written = write(syntax, &read);
+        assert_eq!(parse(&written).unwrap().documents, documents, "{written}");
+        assert_eq!(
+            parsed.with(&parsed.documents, &Keys::default()),
+            match syntax {
+                Syntax::Json => written,
+                Syntax::Yaml => text.to_owned(),
+            }
+        );
     }
 
     #[test]
@@ -202,11 +296,8 @@ mod tests {
                 "",
             ),
         ] {
-            let mut found = String::new();
-            for_each_pod(&mut object.clone(), &mut |place, _, _| {
-                found.push_str(place);
-            });
-            assert_eq!(found, expected);
+            let found: Vec<_> = pods(&object).into_iter().map(|place| place.name).collect();
+            assert_eq!(found.concat(), expected);
         }
     }
 }

@@ -13,6 +13,7 @@ use super::{
 use crate::admission;
 use crate::annotation::value as asked;
 use crate::cert::given::Files;
+use crate::offline::Command;
 use crate::profile;
 
 pub(super) fn read(
@@ -23,12 +24,12 @@ pub(super) fn read(
     words.environment(environment);
     let (verb, arguments) = verb(arguments)?;
     let rest = words.arguments(verb, arguments);
-    if words.shows_help && verb != Name::Inject {
+    if words.shows_help {
         return Ok(Verb::Help);
     }
     let result = match verb {
         Name::Version => Verb::Version,
-        Name::Inject => Verb::Inject(Box::new(words.offline()), rest),
+        Name::Offline(command) => Verb::Offline(command, Box::new(words.offline()), rest),
         Name::Serve => Verb::Serve(Box::new(words.settings())),
         Name::Watch => Verb::Watch(Box::new(words.watch())),
     };
@@ -43,11 +44,12 @@ pub(super) fn read(
 fn verb(mut arguments: VecDeque<OsString>) -> Result<(Name, VecDeque<OsString>), Error> {
     let name = match arguments.front().and_then(|first| first.to_str()) {
         Some("serve") => Name::Serve,
-        Some("inject") => Name::Inject,
+        Some("inject") => Name::Offline(Command::Inject),
+        Some("lint") => Name::Offline(Command::Lint),
         Some("watch") => Name::Watch,
         Some("version" | "--version") => Name::Version,
         Some(other) if !other.starts_with('-') => {
-            let unknown = "no such command; write serve, inject, watch, version or --help";
+            let unknown = "no such command; write serve, inject, lint, watch, version or --help";
             return Err(Error(vec![format!("{other}: {unknown}")]));
         }
         _ => return Ok((Name::Serve, arguments)),
@@ -59,7 +61,7 @@ fn verb(mut arguments: VecDeque<OsString>) -> Result<(Name, VecDeque<OsString>),
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Name {
     Serve,
-    Inject,
+    Offline(Command),
     Watch,
     Version,
 }
@@ -68,7 +70,7 @@ impl Name {
     fn takes(self, entry: &Entry) -> bool {
         match self {
             Self::Serve => true,
-            Self::Inject => entry.offline,
+            Self::Offline(_) => entry.offline,
             Self::Watch => entry.watch,
             Self::Version => false,
         }
@@ -128,7 +130,7 @@ impl Words {
                     let value = value.or_else(|| arguments.next());
                     self.flag(entry, flag, value);
                 }
-                None if verb == Name::Inject => rest.push(argument),
+                None if matches!(verb, Name::Offline(_)) => rest.push(argument),
                 None if matches!(flag, "--help" | "-h") && value.is_none() => {
                     self.shows_help = true;
                 }
@@ -293,6 +295,13 @@ impl Words {
         defaults.log_format = self.parse("agent-log-format", value::agent_format);
         defaults.allow_address_override = self.parse("allow-address-override", value::boolean);
         defaults.allow_image_override = self.parse("allow-image-override", value::boolean);
+        let given = self
+            .given
+            .iter()
+            .filter(|(_, (_, value))| !value.is_empty());
+        defaults.given = given
+            .map(|(flag, (name, _))| (*flag, name.clone()))
+            .collect();
         defaults
     }
 

@@ -91,10 +91,10 @@ fn every_mistake_is_reported_at_once() {
 
 #[test]
 fn an_unknown_command_is_the_only_mistake_that_is_told() {
-    let found = mistakes(&["lint", "-f", "pod.yaml"], &[]);
+    let found = mistakes(&["lnit", "-f", "pod.yaml"], &[]);
     assert_eq!(
         found,
-        ["lint: no such command; write serve, inject, watch, version or --help"]
+        ["lnit: no such command; write serve, inject, lint, watch, version or --help"]
     );
 }
 
@@ -240,7 +240,7 @@ fn the_offline_command_gets_the_defaults_and_keeps_its_own_flags() {
         &["inject", "-f", "pod.yaml", "--agent-image=a:1", "--diff"],
         &[("KEYSIDE_INJECTOR_VAULT_ADDRESS", "https://vault:8200")],
     );
-    let Ok(Verb::Inject(defaults, rest)) = verb else {
+    let Ok(Verb::Offline(_, defaults, rest)) = verb else {
         panic!("{verb:?}");
     };
     assert_eq!(defaults.agent_image, "a:1");
