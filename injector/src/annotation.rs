@@ -8,7 +8,7 @@
 
 mod injection;
 pub(crate) mod key;
-mod login;
+pub(crate) mod login;
 mod reader;
 pub(crate) mod value;
 

@@ -14,6 +14,7 @@ mod edit;
 mod explain;
 mod inject;
 mod lint;
+mod migrate;
 mod yaml;
 
 use std::ffi::OsString;
@@ -28,6 +29,7 @@ use document::Manifest;
 pub(crate) enum Command {
     Inject,
     Lint,
+    Migrate,
 }
 
 /// What a command reads and writes.
@@ -82,6 +84,7 @@ pub(crate) fn run(
     match command {
         Command::Inject => inject::run(arguments, defaults, streams),
         Command::Lint => lint::run(arguments, defaults, streams),
+        Command::Migrate => migrate::run(arguments, defaults, streams),
     }
 }
 

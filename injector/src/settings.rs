@@ -229,6 +229,7 @@ Keyside's admission webhook: puts the agent into annotated pods.
   keyside-injector [serve] [flags]     answer admission reviews over HTTPS
   keyside-injector inject -f FILE      the same injection on a manifest; see inject --help
   keyside-injector lint -f FILE…       what is wrong with a manifest's annotations, for CI
+  keyside-injector migrate -f FILE     annotations of vault-k8s as Keyside's
   keyside-injector watch [flags]       look for pods that ask for the agent and lack it
   keyside-injector version
 

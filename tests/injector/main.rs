@@ -14,6 +14,7 @@ mod fleet;
 mod given;
 mod lint;
 mod metrics;
+mod migrate;
 mod offline;
 mod pods;
 mod profiles;

@@ -98,8 +98,30 @@ const KUBERNETES: Method = Method {
 const NAMES: &str =
     "alicloud, approle, aws, azure, cert, gcp, jwt, kubernetes, ldap, token_file or userpass";
 
+/// Whether a method has a role; absent where there is no such method.
+pub(crate) fn has_role(name: &str) -> Option<bool> {
+    let found = METHODS.iter().find(|method| method.name == name);
+    found.map(|method| method.has_role)
+}
+
+/// Whether a parameter takes a file of a Secret or a `ConfigMap`.
+pub(crate) fn is_file(parameter: &str) -> bool {
+    const FILES: [&str; 9] = [
+        "ca-cert",
+        "client-cert",
+        "client-key",
+        "credentials",
+        "password-file-path",
+        "path",
+        "role-id-file-path",
+        "secret-id-file-path",
+        "token-file-path",
+    ];
+    FILES.contains(&parameter)
+}
+
 /// Why a parameter of Vault Agent's that is a secret itself cannot be had.
-pub(super) fn secret(parameter: &str) -> Option<&'static str> {
+pub(crate) fn secret(parameter: &str) -> Option<&'static str> {
     let secrets = [
         "access-key",
         "access-secret",
@@ -113,7 +135,7 @@ pub(super) fn secret(parameter: &str) -> Option<&'static str> {
 }
 
 /// What else Vault Agent has and a pod cannot have, each with the reason.
-pub(super) fn refusal(parameter: &str) -> Option<&'static str> {
+pub(crate) fn refusal(parameter: &str) -> Option<&'static str> {
     match parameter {
         "remove-jwt-after-reading"
         | "remove-jwt-follows-symlinks"

@@ -214,11 +214,13 @@ impl Editor<'_> {
         }
         let lines = self.slice(entry.span.start..end)?;
         if self.keys.leaves_comments {
-            let comment = format!("{}# ", self.indented(entry.column));
             let mut text = String::new();
             for line in lines.split_inclusive('\n') {
                 let deeper = line.strip_prefix(before).unwrap_or(line);
-                text.push_str(if text.is_empty() { "# " } else { &comment });
+                if !text.is_empty() {
+                    text.push_str(before);
+                }
+                text.push_str(if deeper.trim().is_empty() { "#" } else { "# " });
                 text.push_str(deeper);
             }
             self.edits.push((entry.span.start..end, text));

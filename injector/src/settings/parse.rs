@@ -46,10 +46,12 @@ fn verb(mut arguments: VecDeque<OsString>) -> Result<(Name, VecDeque<OsString>),
         Some("serve") => Name::Serve,
         Some("inject") => Name::Offline(Command::Inject),
         Some("lint") => Name::Offline(Command::Lint),
+        Some("migrate") => Name::Offline(Command::Migrate),
         Some("watch") => Name::Watch,
         Some("version" | "--version") => Name::Version,
         Some(other) if !other.starts_with('-') => {
-            let unknown = "no such command; write serve, inject, lint, watch, version or --help";
+            let unknown =
+                "no such command; write serve, inject, lint, migrate, watch, version or --help";
             return Err(Error(vec![format!("{other}: {unknown}")]));
         }
         _ => return Ok((Name::Serve, arguments)),

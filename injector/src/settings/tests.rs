@@ -94,7 +94,7 @@ fn an_unknown_command_is_the_only_mistake_that_is_told() {
     let found = mistakes(&["lnit", "-f", "pod.yaml"], &[]);
     assert_eq!(
         found,
-        ["lnit: no such command; write serve, inject, lint, watch, version or --help"]
+        ["lnit: no such command; write serve, inject, lint, migrate, watch, version or --help"]
     );
 }
 

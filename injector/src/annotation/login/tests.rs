@@ -387,3 +387,23 @@ fn every_parameter_is_a_key_of_some_method() {
     let names: Vec<_> = METHODS.iter().map(|method| method.name).collect();
     assert_eq!(NAMES.replace(" or ", ", "), names.join(", "));
 }
+
+#[test]
+fn knows_which_parameters_are_files() {
+    for method in &METHODS {
+        for parameter in method.parameters {
+            let name = format!("auth-{parameter}");
+            let mut pairs = vec![("auth-method", method.name), (&name, "/a file")];
+            if method.has_role {
+                pairs.push(("role", "r"));
+            }
+            let message = ask(&pairs).err().unwrap_or_default();
+            let refused = format!("keyside.dev/{name}: read \"/a file\"; allowed: secret:NAME/KEY");
+            assert_eq!(
+                is_file(parameter),
+                message.contains(&refused),
+                "{name}: {message}"
+            );
+        }
+    }
+}

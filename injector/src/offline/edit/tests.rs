@@ -137,7 +137,7 @@ fn keys_change_their_names_and_go() {
     );
     assert_eq!(
         edited(text, &renamed(true), change),
-        "m:\n  # first\n  n/a: \"1\" # a\n  n/b: '3' # b\n  # o/c: |\n  #   one\n  # \n  #   two\n  n/new: x\n  # last\nz: 1\n"
+        "m:\n  # first\n  n/a: \"1\" # a\n  n/b: '3' # b\n  # o/c: |\n  #   one\n  #\n  #   two\n  n/new: x\n  # last\nz: 1\n"
     );
     assert_eq!(
         edited("m: {o/a: '1', o/c: 2}\n", &renamed(false), change),
