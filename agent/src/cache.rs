@@ -12,7 +12,6 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use http::header::AGE;
 use http::{HeaderValue, Method, Response};
 use keyside_config::model;
@@ -30,6 +29,7 @@ pub(crate) mod clear;
 pub(crate) mod dead;
 pub(crate) mod flight;
 pub(crate) mod head;
+pub(crate) mod hit;
 pub(crate) mod identity;
 pub(crate) mod json;
 pub(crate) mod key;
@@ -51,6 +51,7 @@ use call::{Call, Outcome, SharedCall};
 use clear::Clear;
 use flight::{Flight, Seat, Share};
 use head::Heads;
+use hit::Hit;
 use identity::TokenId;
 use key::Key;
 use kv::request::{Reading, is_elsewhere};
@@ -125,41 +126,6 @@ impl Served {
             decision,
             hit: None,
         }
-    }
-}
-
-/// Under which key an answer is kept, and for whom.
-#[derive(Clone, Copy)]
-pub(crate) struct Hit {
-    pub(crate) key: Key,
-    pub(crate) asker: Option<TokenId>,
-}
-
-/// A kept answer that need not be asked for anew.
-pub(crate) struct Fresh {
-    answer: Arc<Answer>,
-    ends: Option<Instant>,
-    /// From when on a new one is asked for.
-    ending: Option<Instant>,
-    /// Of the cache, when this was found in it.
-    version: u64,
-}
-
-impl Fresh {
-    /// As it is now.
-    pub(crate) fn at(&self, now: Instant) -> Response<Bytes> {
-        self.answer.at(now, self.ends)
-    }
-
-    /// For how long it stays like that, if the cache does.
-    pub(crate) fn until(&self, now: Instant) -> Instant {
-        let until = self.answer.until(now, self.ends);
-        self.ending.map_or(until, |ending| until.min(ending))
-    }
-
-    /// Whether the other one is the same answer with the same end.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.answer, &other.answer) && self.ends == other.ends
     }
 }
 
@@ -423,33 +389,6 @@ impl Cache {
             }
             Found::Nothing => result,
         }
-    }
-
-    /// What is kept and need not be asked for anew. For one who has nothing to ask with yet.
-    pub(crate) fn find(&self, hit: &Hit, now: Instant) -> Option<Fresh> {
-        // Being used changes nothing that anybody waits for.
-        let mut state = self.lock();
-        if hit.asker.is_some_and(|asker| state.limited.holds(asker)) {
-            return None;
-        }
-        match state.store.find(&hit.key, now) {
-            Found::Fresh(answer, ends) => Some(Fresh {
-                answer,
-                ends,
-                ending: state.store.ending(&hit.key),
-                version: self.version(),
-            }),
-            Found::Ending(..) | Found::Nothing => None,
-        }
-    }
-
-    /// Whether nothing has changed since this was found, except for what was used.
-    pub(crate) fn is_unchanged(&self, since: &Fresh) -> bool {
-        self.version() == since.version
-    }
-
-    fn version(&self) -> u64 {
-        self.0.version.load(Ordering::Acquire)
     }
 
     /// For those whose flight brought something for another: what comes now may well be kept.

@@ -1,6 +1,7 @@
 //! The caching proxy: what a client asks on a listener, answered from the cache or by Vault.
 //!
-//! `request → guard → control endpoint | whose it is → cache | straight on`. Bodies stream both ways unless a
+//! `request → guard → control endpoint | whose it is → cache | straight on`, unless it repeats one whose answer is at hand
+//! ([`repeat`]). Bodies stream both ways unless a
 //! decision needs them: a request's is read where its answer may be kept or where it revokes something.
 //!
 //! Invariant: a request is sent to Vault at most once, as it came, but for hop-by-hop headers, the token and the
@@ -24,11 +25,12 @@ use tokio_util::task::TaskTracker;
 use crate::admin::control::Control;
 use crate::auth::check::Checks;
 use crate::body::{self, Body, Read};
+use crate::cache::hit::Hit;
 use crate::cache::identity::{Identity, TokenId};
 use crate::cache::key::{Key, Parts as KeyParts};
 use crate::cache::path::{self, Path};
 use crate::cache::policy::{self, Decision, Skip};
-use crate::cache::{Asked, Cache, Hit, Served};
+use crate::cache::{Asked, Cache, Served};
 use crate::cache::{renewed, revocation};
 use crate::token::{Live, Tokens};
 use crate::vault;

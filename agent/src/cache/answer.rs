@@ -1,6 +1,7 @@
 //! A kept answer: what the miss answered, byte for byte, except for the numbers that time changes.
 //!
-//! Invariant: nothing here pins a connection's read buffer: the body is a copy of its exact size.
+//! Invariant: nothing here pins a connection's read buffer: the body is a copy, by itself at first and in a block with
+//! others ([`super::store::bodies`]) once it is kept.
 
 use std::ops::Range;
 

@@ -18,8 +18,8 @@ use zeroize::Zeroizing;
 
 use super::Proxy;
 use crate::body::Body;
+use crate::cache::hit::{Fresh, Hit};
 use crate::cache::policy::Decision;
-use crate::cache::{Fresh, Hit};
 
 /// How many requests one socket remembers. An application has few that it repeats.
 const PLACES: usize = 16;
