@@ -102,37 +102,65 @@ fn folds() -> bool {
     })
 }
 
-/// What links [`SMALL`] before the C library, where that can be: with another C library than glibc, or one that has
-/// moved what is in there, the program does without. It is 120 kB.
+/// What links a smaller C library: [`SMALL`] before it, which saves 120 kB, and it without its tables for unwinding,
+/// which are another 58 kB. A panic unwinds from Rust to Rust and meets no frame of C on its way. Where one of these
+/// cannot be, with another C library than glibc or one that has moved what is in there, the program does without.
 fn lean(folder: &Path) -> anyhow::Result<Vec<String>> {
     std::fs::create_dir_all(folder)?;
-    let file = |name: &str| folder.join(name);
-    std::fs::write(file("small.c"), SMALL)?;
-    std::fs::write(file("probe.rs"), PROBE)?;
-    let flags = vec![
-        format!("-L{}", folder.display()),
-        "-lstatic:-bundle=small".to_owned(),
-    ];
+    std::fs::write(folder.join("small.c"), SMALL)?;
+    std::fs::write(folder.join("probe.rs"), PROBE)?;
+    let mut flags = vec![format!("-L{}", folder.display())];
     let mut compile = Command::new("cc");
     compile.args(["-O2", "-Wno-builtin-declaration-mismatch", "-c", "small.c"]);
     let mut pack = Command::new("ar");
     pack.args(["rcs", "libsmall.a", "small.o"]);
+    let small = [compile, pack];
+    flags.push("-lstatic:-bundle=small".to_owned());
+    if !holds(folder, small, &flags) {
+        flags.pop();
+    }
+    let bare = folder.join("libc.a");
+    if let Some(library) = c_library() {
+        let mut strip = Command::new("objcopy");
+        for section in [".eh_frame", ".rela.eh_frame"] {
+            strip.arg(format!("--remove-section={section}"));
+        }
+        strip.arg(library).arg(&bare);
+        if holds(folder, [strip], &flags) {
+            return Ok(flags);
+        }
+    }
+    if bare.exists() {
+        std::fs::remove_file(bare)?;
+    }
+    Ok(flags)
+}
+
+/// Whether the commands succeed, and then a program that is linked with these flags does.
+fn holds<const N: usize>(folder: &Path, commands: [Command; N], flags: &[String]) -> bool {
     let mut link = Command::new("rustc");
     link.args(["-Ctarget-feature=+crt-static", "probe.rs"])
-        .args(&flags);
-    let mut probe = Command::new(file("probe"));
-    let steps = [&mut compile, &mut pack, &mut link, &mut probe];
-    let works = steps
+        .args(flags);
+    let probe = Command::new(folder.join("probe"));
+    commands
         .into_iter()
-        .all(|step| shell::succeeds(step.current_dir(folder)));
-    Ok(if works { flags } else { Vec::new() })
+        .chain([link, probe])
+        .all(|mut command| shell::succeeds(command.current_dir(folder)))
+}
+
+/// The C library as an archive, where the compiler has one.
+fn c_library() -> Option<PathBuf> {
+    let path = shell::output(Command::new("cc").arg("-print-file-name=libc.a")).ok()?;
+    let path = PathBuf::from(path.trim());
+    path.is_absolute().then_some(path)
 }
 
 const SMALL: &str = include_str!("release/small.c");
-/// Has a main thread, another one, and a message of the C library.
+/// Has a main thread, another one that unwinds, and a message of the C library.
 const PROBE: &str = r#"
 fn main() {
-    std::thread::spawn(|| {}).join().unwrap();
+    let panicked = std::thread::spawn(|| panic!("expected")).join();
+    assert!(panicked.is_err());
     let error = std::io::Error::from_raw_os_error(2).to_string();
     assert!(error.starts_with("No such file or directory"));
 }
