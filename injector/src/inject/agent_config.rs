@@ -149,6 +149,7 @@ fn auto_auth(injection: &Injection, is_private: bool, trace: &mut Trace) -> Auto
         },
         sinks: sinks.collect(),
         login_on_new_credential: true,
+        revoke_on_exit: false,
     }
 }
 

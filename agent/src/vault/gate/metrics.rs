@@ -27,6 +27,7 @@ pub(crate) struct Metrics {
     pub(super) seconds: CounterVec,
     pub(super) up: IntGauge,
     pub(super) outages: IntCounter,
+    pub(super) limited: IntCounter,
     clients: Histogram,
     agents: Histogram,
 }
@@ -64,6 +65,10 @@ impl Metrics {
                 "keyside_agent_vault_outages_total",
                 "Outages of Vault that the agent has seen begin",
             )?,
+            limited: IntCounter::new(
+                "keyside_agent_proxy_limited_total",
+                "Requests of clients that their ceiling kept from Vault",
+            )?,
             clients: latency("client")?,
             agents: latency("agent")?,
         };
@@ -78,6 +83,7 @@ impl Metrics {
         registry.register(Box::new(metrics.seconds.clone()))?;
         registry.register(Box::new(metrics.up.clone()))?;
         registry.register(Box::new(metrics.outages.clone()))?;
+        registry.register(Box::new(metrics.limited.clone()))?;
         registry.register(Box::new(metrics.clients.clone()))?;
         registry.register(Box::new(metrics.agents.clone()))?;
         Ok(metrics)
