@@ -15,6 +15,7 @@ mod crowd;
 mod differences;
 mod ending;
 mod found_dead;
+mod injected;
 mod kept;
 mod lifecycle;
 mod listener;
