@@ -15,7 +15,7 @@ use keyside_lifecycle::readiness::Readiness;
 use keyside_lifecycle::shutdown::{self, Shutdown, Trigger};
 use keyside_lifecycle::tasks::{self, End, Tasks};
 use prometheus::Registry;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::settings::Place;
 use crate::{admin, auth, resume, sink, vault};
@@ -41,6 +41,8 @@ pub(crate) struct App {
     pid_file: Option<pid_file::PidFile>,
     readiness: Readiness,
     exit_after_auth: bool,
+    start_timeout: Option<Duration>,
+    drain: Duration,
     trigger: Trigger,
     shutdown: Shutdown,
 }
@@ -97,13 +99,19 @@ impl App {
         let started = Instant::now();
         let (trigger, shutdown) = shutdown::channel();
         let signals = |source| Error::Signals { source };
-        trigger.follow_signals().map_err(signals)?;
+        let delay = config.shutdown_delay;
+        trigger
+            .follow_signals(delay.unwrap_or_default())
+            .map_err(signals)?;
         let reload = Reload::new(place, config.clone(), level).map_err(signals)?;
         let registry = Registry::new();
         admin::process::register(&registry, started).map_err(Error::metrics)?;
         let readiness = Readiness::default();
         let gate = vault::gate::metrics::Metrics::new(&registry).map_err(Error::metrics)?;
         let gate = vault::gate::Gate::new(&config.limits, gate);
+        if let Some(limits) = &config.client_limits {
+            gate.limit_clients(limits);
+        }
         let client =
             vault::client::Client::new(&config.vault, gate.clone()).map_err(Error::Vault)?;
         // The environment outdoes the files, so the server may be another than the reader of these expects.
@@ -173,6 +181,9 @@ impl App {
             pid_file,
             readiness,
             exit_after_auth: config.exit_after_auth,
+            start_timeout: config.start_timeout,
+            // Whoever delayed the end has used up the time for it.
+            drain: delay.map_or(DRAIN, |_used| auth::farewell::WITHIN),
             trigger,
             shutdown,
         })
@@ -190,6 +201,8 @@ impl App {
             pid_file,
             readiness,
             exit_after_auth,
+            start_timeout,
+            drain,
             trigger,
             shutdown,
         } = self;
@@ -197,7 +210,10 @@ impl App {
         for server in admin {
             tasks.spawn(server.name(), server.run(shutdown.clone()));
         }
-        if let Some(auto_auth) = auto_auth {
+        let kept = resume.as_ref().map(|resume| resume.path().to_owned());
+        let mut farewell = None;
+        if let Some(mut auto_auth) = auto_auth {
+            farewell = auto_auth.farewell.take();
             auto_auth.spawn(&mut tasks, &shutdown);
         }
         let ends = reload::Ends {
@@ -212,7 +228,7 @@ impl App {
         let up = Arc::new(AtomicBool::new(false));
         let (watched, seen) = (shutdown.clone(), Arc::clone(&up));
         tasks.spawn("readiness", async move {
-            if is_up(&readiness, &watched).await {
+            if is_up(&readiness, &watched, start_timeout).await? {
                 seen.store(true, Ordering::Relaxed);
                 if exit_after_auth {
                     tracing::info!(
@@ -223,8 +239,14 @@ impl App {
                 }
             }
             watched.requested().await;
+            Ok::<_, String>(())
         });
-        let end = tasks.run(&shutdown, DRAIN).await.map_err(Error::Task);
+        let end = tasks.run(&shutdown, drain).await.map_err(Error::Task);
+        if let (Some(farewell), Ok(End::Drained | End::Late(_))) = (farewell, &end)
+            && shutdown.is_signalled()
+        {
+            farewell.revoke(kept.as_deref()).await;
+        }
         drop(pid_file);
         if let Ok(End::Late(left) | End::Aborted(left)) = &end {
             tracing::warn!(
@@ -241,15 +263,24 @@ impl App {
     }
 }
 
-/// Says when every part is up, which is also all that `exit_after_auth` waits for; `false` where the end comes first.
-async fn is_up(readiness: &Readiness, shutdown: &Shutdown) -> bool {
+/// Says when every part is up, which is also all that `exit_after_auth` waits for; `false` where the end comes first. An
+/// error where it takes longer than that, with what was waited for.
+async fn is_up(
+    readiness: &Readiness,
+    shutdown: &Shutdown,
+    within: Option<Duration>,
+) -> Result<bool, String> {
     tokio::select! {
         // Parts that are dropped at the end are no longer waited for, yet they have not come up.
         biased;
-        () = shutdown.requested() => false,
+        () = shutdown.requested() => Ok(false),
         () = readiness.ready() => {
             tracing::info!(event = "started", "every part is up");
-            true
+            Ok(true)
+        }
+        () = sleep(within.unwrap_or_default()), if within.is_some() => {
+            let (within, pending) = (within.unwrap_or_default(), readiness.pending().join("; "));
+            Err(format!("not up within {within:?} (`start_timeout`), waiting for {pending}"))
         }
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! Invariant: the token on the watch is only ever replaced by one that Vault has just granted.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use keyside_config::model::auto_auth::AutoAuth;
 use keyside_lifecycle::backoff::Backoff;
@@ -20,6 +20,7 @@ use crate::vault;
 use ask::Obtained;
 use check::{Checker, Checks};
 use error::{Error, is_about_audience};
+use farewell::Farewell;
 use keyside_machine::login::{Event, Failure, Grant, Machine, Step};
 use metrics::Metrics;
 use news::News;
@@ -31,6 +32,7 @@ mod ask;
 mod behaviours;
 pub(crate) mod check;
 pub(crate) mod error;
+pub(crate) mod farewell;
 mod method;
 mod metrics;
 mod news;
@@ -63,6 +65,8 @@ pub(crate) struct Task {
     login_on_new: bool,
     /// A new credential has been seen, and not tried yet.
     untried: bool,
+    /// For [`Farewell`].
+    last: Arc<OnceLock<vault::client::Client>>,
 }
 
 /// A request that was answered, or a wait that is over.
@@ -110,6 +114,7 @@ impl Task {
             outside: News::new(Instant::now()),
             login_on_new: config.login_on_new_credential,
             untried: false,
+            last: Arc::default(),
         };
         Ok((task, tokens))
     }
@@ -158,6 +163,15 @@ impl Task {
         self.checks.clone()
     }
 
+    /// For the time after this task, where the token is to end with the process.
+    pub(crate) fn farewell(&self) -> Farewell {
+        Farewell {
+            client: Arc::clone(&self.last),
+            namespace: self.namespace.clone(),
+            tokens: self.tokens.subscribe(),
+        }
+    }
+
     /// Runs until `shutdown` is requested. The token is left as it is then: the next process may want it.
     pub(crate) async fn run(mut self, shutdown: Shutdown) -> Result<(), Error> {
         let mut ending = std::pin::pin!(shutdown.requested());
@@ -176,7 +190,10 @@ impl Task {
             // Dropping a request half-way is fine: nothing is asked after it.
             let outcome = tokio::select! {
                 biased;
-                () = &mut ending => return Ok(()),
+                () = &mut ending => {
+                    self.last.get_or_init(|| self.client().clone());
+                    return Ok(());
+                }
                 never = &mut checking => match never {},
                 outcome = self.next(step) => outcome,
             };
@@ -236,6 +253,11 @@ impl Task {
                 return Outcome::NewCredential;
             }
         }
+    }
+
+    /// What the token is obtained and renewed through.
+    fn client(&self) -> &vault::client::Client {
+        self.method.client().unwrap_or(&self.client)
     }
 
     fn is_in_trouble(&self) -> bool {

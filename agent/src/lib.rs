@@ -26,6 +26,7 @@ mod clock;
 mod connection;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod metrics;
 mod proxy;
 mod resolver;
 mod resume;

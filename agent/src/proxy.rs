@@ -369,7 +369,7 @@ impl Proxy {
         };
         let fetch = move || {
             let (client, request) = (client.clone(), whole(&passing.head, &bytes));
-            async move { send(&client, request).await }
+            async move { send(&client, request, Sender::Client).await }
         };
         Box::pin(cache.answer(wanted, fetch))
             .await
@@ -379,7 +379,9 @@ impl Proxy {
     /// Passes both bodies on as they come.
     async fn stream(&self, passing: Arc<Passing>, body: Body, skip: Skip) -> Result<Served, Error> {
         let request = Request::from_parts(own_head(passing), body);
-        let response = send(&self.client, request).await.map_err(Error::Vault)?;
+        let response = send(&self.client, request, Sender::Client)
+            .await
+            .map_err(Error::Vault)?;
         Ok(Served::new(response, Decision::Skip(skip)))
     }
 
@@ -395,7 +397,7 @@ impl Proxy {
         let (cache, client) = (cache.clone(), self.client.clone());
         let request = whole(&passing.head, &bytes);
         let task = self.revocations.spawn(async move {
-            let response = send(&client, request).await;
+            let response = send(&client, request, Sender::Client).await;
             let told = response.as_ref().map(Response::status);
             let done = revocation::done(revoked, told);
             if !done.is_empty() {
@@ -426,7 +428,7 @@ impl Proxy {
         let (cache, client) = (cache.clone(), self.client.clone());
         let request = Request::from_parts(own_head(passing), body);
         let task = self.revocations.spawn(async move {
-            let sending = async move { send(&client, request).await };
+            let sending = async move { send(&client, request, Sender::Client).await };
             cache.renew(names, sending).await
         });
         let answer = task.await.map_err(|_panicked| Error::Lost)?;
@@ -488,14 +490,27 @@ fn before(cache: &Cache, passing: &Passing) -> Result<Identity, Skip> {
     Ok(identity)
 }
 
-/// Asks Vault; while it is away, only for what tells how it is.
+/// Who wants to know something of Vault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sender {
+    /// A client; or the cache, instead of what a client wants to know.
+    Client,
+    /// The cache, once for many clients.
+    Cache,
+}
+
+/// Asks Vault; while it is away, or clients ask too much, only for what tells how it is.
 async fn send(
     client: &Client,
     request: Request<Body>,
+    sender: Sender,
 ) -> Result<Response<Body>, vault::error::Error> {
     let path = request.uri().path().strip_prefix(path::API);
     if !path.is_some_and(|path| OPEN.contains(&path)) {
         client.admit()?;
+        if sender == Sender::Client {
+            client.ration()?;
+        }
     }
     let response = client.forward(request).await?;
     Ok(response.map(Body::streamed))

@@ -158,6 +158,7 @@ fn fingerprint(config: &Config) -> [u8; 32] {
         auto_auth: config.auto_auth.clone().map(|mut auto_auth| {
             auto_auth.sinks.clear();
             auto_auth.login_on_new_credential = false;
+            auto_auth.revoke_on_exit = false;
             auto_auth.method.exit_on_err = false;
             auto_auth.method.min_backoff = Duration::ZERO;
             auto_auth.method.max_backoff = Duration::ZERO;
@@ -266,6 +267,11 @@ enum Event {
 }
 
 impl Keeper {
+    /// The file's own.
+    pub(crate) fn path(&self) -> &Path {
+        self.place.path()
+    }
+
     /// Runs until `shutdown` is requested, and leaves the file then.
     pub(crate) async fn run(mut self, shutdown: Shutdown) {
         let mut ending = std::pin::pin!(shutdown.requested());

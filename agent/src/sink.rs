@@ -12,9 +12,10 @@ use std::sync::Arc;
 use keyside_config::model::auto_auth;
 use keyside_lifecycle::readiness::Part;
 use keyside_lifecycle::shutdown::Shutdown;
-use prometheus::{IntCounterVec, Opts, Registry};
+use prometheus::{IntCounterVec, Registry};
 use tokio::sync::watch;
 
+use crate::metrics;
 use crate::token::{Live, Tokens};
 use crate::vault::client::Client;
 use wrapping::Wrapping;
@@ -114,14 +115,15 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let writes = IntCounterVec::new(
-            Opts::new(
+        let writes = metrics::counters(
+            registry,
+            (
                 "keyside_agent_sink_write_total",
                 "Writes of the token to a sink, by result",
             ),
-            &["result"],
+            "result",
+            &[],
         )?;
-        registry.register(Box::new(writes.clone()))?;
         Ok(Self { writes })
     }
 

@@ -26,11 +26,12 @@ pub(crate) mod windows;
 mod tests;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use keyside_config::model::auto_auth::Login;
 use keyside_config::model::vault::Vault;
-use keyside_config::model::{AttachToken, LogFormat, LogLevel, Mode, StaticSecrets};
+use keyside_config::model::{AttachToken, Limits, LogFormat, LogLevel, Mode, StaticSecrets};
 use serde_json::{Value, json};
 
 use crate::annotation::{Annotations, key, printable};
@@ -55,6 +56,10 @@ pub(crate) struct Injection {
     pub containers: Option<Vec<String>>,
     pub token: Option<TokenFile>,
     pub proxy: Option<Proxy>,
+    /// Whether the token ends with the agent.
+    pub revoke_on_exit: bool,
+    /// How long the agent may take to be up; absent: as long as it takes.
+    pub start_timeout: Option<Duration>,
     pub log_level: LogLevel,
     pub log_format: LogFormat,
     pub agent: Agent,
@@ -98,6 +103,8 @@ pub(crate) struct Proxy {
     pub require_header: bool,
     /// Absent: secrets of KV engines are not kept.
     pub cache_kv: Option<StaticSecrets>,
+    /// Of what the pod's clients send to Vault; absent: there is none.
+    pub limits: Option<Limits>,
 }
 
 /// The proxy's TCP port on the pod's loopback.

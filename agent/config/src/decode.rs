@@ -44,7 +44,7 @@ pub(crate) fn config(
     own::api_proxy(report, &mut top, &mut draft);
     own::admin(report, &mut top, &mut draft);
     resume::resume(report, &mut top, &mut draft);
-    draft.config.limits = own::limits(report, &mut top, &settings);
+    (draft.config.limits, draft.config.client_limits) = own::limits(report, &mut top, &settings);
     process(report, &mut top, &settings, &mut draft.config);
     settings.idle(report);
     top.finish(report);
@@ -120,6 +120,11 @@ fn process(
     config.pid_file = top.text(report, "pid_file").map(|found| found.value.into());
     let exit = top.flag(report, "exit_after_auth").unwrap_or_default();
     config.exit_after_auth = exit || settings.flags.exit_after_auth;
+    let mut time = |key| {
+        top.value(report, key, scalar::duration)
+            .map(|found| found.value)
+    };
+    (config.start_timeout, config.shutdown_delay) = (time("start_timeout"), time("shutdown_delay"));
     let threads = |node: &_| scalar::count(node, 0, u16::MAX.into());
     let threads = top.value(report, "worker_threads", threads);
     let threads = threads.and_then(|found| u16::try_from(found.value).ok());

@@ -28,6 +28,9 @@ pub struct Config {
     pub listeners: Vec<listener::Listener>,
     /// `limits`: the ceiling on what the agent sends by itself.
     pub limits: Limits,
+    /// `limits.client_requests_per_second` and `limits.client_burst`: the ceiling on what clients of the proxy send to
+    /// the server; absent means that there is none.
+    pub client_limits: Option<Limits>,
     /// `admin`: absent means no admin socket, so no probes and no status.
     pub admin: Option<Admin>,
     /// `resume`: absent means that nothing outlives the process.
@@ -40,6 +43,10 @@ pub struct Config {
     pub pid_file: Option<PathBuf>,
     /// `exit_after_auth`: log in, fill every sink once, exit 0.
     pub exit_after_auth: bool,
+    /// `start_timeout`: absent means that the agent goes on trying.
+    pub start_timeout: Option<Duration>,
+    /// `shutdown_delay`: how long the agent goes on after the first signal; absent means that it ends at once.
+    pub shutdown_delay: Option<Duration>,
     /// `worker_threads`: 0 is one current-thread runtime.
     pub worker_threads: u16,
 }
@@ -98,7 +105,8 @@ impl Default for StaticSecrets {
     }
 }
 
-/// `limits`: the ceiling on everything that the agent sends by itself, logins and renewals together.
+/// A ceiling on requests; that of `limits` itself is on everything that the agent sends by itself, logins and renewals
+/// together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// `requests_per_second`, sustained; at least 1.

@@ -85,7 +85,10 @@ fn config(config: &Config) -> Value {
         ("cache", config.cache.as_ref().map(cache)),
         ("disable_keep_alives", single_use(config.vault.single_use)),
         ("exit_after_auth", Some(config.exit_after_auth.into())),
-        ("limits", Some(limits(&config.limits))),
+        (
+            "limits",
+            Some(limits(&config.limits, config.client_limits.as_ref())),
+        ),
         (
             "listener",
             Some(config.listeners.iter().map(listener).collect()),
@@ -94,6 +97,8 @@ fn config(config: &Config) -> Value {
         ("log_level", Some(log_level(config.log_level).into())),
         ("pid_file", config.pid_file.as_deref().map(path)),
         ("resume", config.resume.as_ref().map(resume)),
+        ("shutdown_delay", config.shutdown_delay.map(duration)),
+        ("start_timeout", config.start_timeout.map(duration)),
         ("vault", Some(vault(&config.vault))),
         ("worker_threads", Some(config.worker_threads.into())),
     ])
@@ -127,6 +132,10 @@ fn auto_auth(auto_auth: &AutoAuth) -> Value {
             Some(auto_auth.login_on_new_credential.into()),
         ),
         ("method", Some(method(&auto_auth.method))),
+        (
+            "revoke_on_exit",
+            auto_auth.revoke_on_exit.then(|| true.into()),
+        ),
         ("sink", Some(auto_auth.sinks.iter().map(sink).collect())),
     ])
 }
@@ -355,9 +364,20 @@ fn static_secrets(of: &StaticSecrets) -> Value {
     ])
 }
 
-fn limits(limits: &Limits) -> Value {
+fn limits(limits: &Limits, clients: Option<&Limits>) -> Value {
     object([
         ("burst", Some(limits.burst.into())),
+        // As many as in a second where it is absent, which is no constant that could change.
+        (
+            "client_burst",
+            clients
+                .filter(|of| of.burst != of.requests_per_second)
+                .map(|of| of.burst.into()),
+        ),
+        (
+            "client_requests_per_second",
+            clients.map(|of| of.requests_per_second.into()),
+        ),
         (
             "requests_per_second",
             Some(limits.requests_per_second.into()),

@@ -3,9 +3,11 @@
 //! Invariant: a request is never taken back, and whoever asks late sees it too.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::time;
 
 /// How far the process has been asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,6 +16,8 @@ enum Stage {
     Running,
     /// Stop accepting, finish what is under way.
     Requested,
+    /// The same, by a signal: whoever runs the process is done with it.
+    Signalled,
     /// Drop what is under way.
     Aborted,
 }
@@ -46,7 +50,7 @@ pub fn channel() -> (Trigger, Shutdown) {
 /// Outside a tokio runtime with its I/O driver on.
 pub fn on_signals() -> io::Result<Shutdown> {
     let (trigger, shutdown) = channel();
-    trigger.follow_signals()?;
+    trigger.follow_signals(Duration::ZERO)?;
     Ok(shutdown)
 }
 
@@ -65,6 +69,12 @@ impl Shutdown {
     #[must_use]
     pub fn is_requested(&self) -> bool {
         *self.stage.borrow() >= Stage::Requested
+    }
+
+    /// Whether a signal has requested the end.
+    #[must_use]
+    pub fn is_signalled(&self) -> bool {
+        *self.stage.borrow() >= Stage::Signalled
     }
 
     fn reached(&self, stage: Stage) -> impl Future<Output = ()> + Send + 'static + use<> {
@@ -89,7 +99,8 @@ impl Trigger {
         self.raise(Stage::Aborted);
     }
 
-    /// Lets SIGTERM and SIGINT pull this trigger: the first requests, the second aborts.
+    /// Lets SIGTERM and SIGINT pull this trigger: the first requests, the second aborts. With a `delay`, the first one
+    /// requests after that only, the second one at once, and the third aborts.
     ///
     /// # Errors
     /// Where the handlers cannot be installed.
@@ -100,20 +111,35 @@ impl Trigger {
         clippy::disallowed_methods,
         reason = "this task only ends with the process; nobody has to see it end"
     )]
-    pub fn follow_signals(&self) -> io::Result<()> {
+    pub fn follow_signals(&self, delay: Duration) -> io::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let trigger = self.clone();
         tokio::spawn(async move {
-            for pull in [Self::request, Self::abort] {
-                // Cancel-safe: a signal that arrives between two polls stays noted in its stream.
+            // Cancel-safe: a signal that arrives between two polls stays noted in its stream.
+            let mut asked = async || {
                 let name = tokio::select! {
                     _ = terminate.recv() => "SIGTERM",
                     _ = interrupt.recv() => "SIGINT",
                 };
                 tracing::info!(event = "signal", signal = name, "asked to end");
-                pull(&trigger);
+            };
+            asked().await;
+            if !delay.is_zero() {
+                let seconds = delay.as_secs();
+                tracing::info!(
+                    event = "shutdown_delayed",
+                    seconds,
+                    "going on until then, or until asked again"
+                );
+                tokio::select! {
+                    () = time::sleep(delay) => {}
+                    () = asked() => {}
+                }
             }
+            trigger.raise(Stage::Signalled);
+            asked().await;
+            trigger.abort();
         });
         Ok(())
     }
@@ -156,6 +182,17 @@ mod tests {
         trigger.request();
         shutdown.requested().await;
         shutdown.aborted().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_signal_is_a_request_and_a_request_is_no_signal() {
+        let (trigger, shutdown) = channel();
+        trigger.request();
+        shutdown.requested().await;
+        assert!(!shutdown.is_signalled());
+        trigger.raise(Stage::Signalled);
+        assert!(shutdown.is_signalled());
+        assert!(timeout(LONG, shutdown.aborted()).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]

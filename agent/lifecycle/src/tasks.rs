@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
+use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::task::{Id, JoinError, JoinSet};
@@ -36,6 +37,8 @@ impl<E: Into<Cause>> Outcome for Result<(), E> {
         self.map_err(Into::into)
     }
 }
+
+type Running = Pin<Box<dyn Future<Output = Result<(), Cause>> + Send>>;
 
 /// A set of named tasks that live as long as the process.
 #[derive(Debug, Default)]
@@ -90,10 +93,14 @@ impl Tasks {
     where
         F: Future<Output: Outcome> + Send + 'static,
     {
-        let name = name.into();
+        let task = async move { future.await.into_result() };
+        self.start(name.into(), Box::pin(task));
+    }
+
+    /// All tasks are of one type: the runtime is compiled anew for each, and once more for each kind of runtime.
+    fn start(&mut self, name: String, task: Running) {
         let span = tracing::info_span!("running", task = name);
-        let task = async move { future.await.into_result() }.instrument(span);
-        let id = self.set.spawn(task).id();
+        let id = self.set.spawn(task.instrument(span)).id();
         self.names.insert(id, name);
     }
 

@@ -17,6 +17,8 @@ pub(crate) struct Parts {
     sinks: Vec<sink::Sink>,
     pub(crate) tokens: Tokens,
     pub(crate) checks: auth::check::Checks,
+    /// Where the token is to end with the process.
+    pub(crate) farewell: Option<auth::farewell::Farewell>,
 }
 
 impl Parts {
@@ -41,6 +43,7 @@ impl Parts {
         }
         Ok(Self {
             checks: task.checks(),
+            farewell: config.revoke_on_exit.then(|| task.farewell()),
             task,
             sinks,
             tokens,

@@ -234,7 +234,10 @@ fn unlike(running: &Config, wanted: &Config) -> Vec<&'static str> {
                 != (wanted.attach_token, wanted.prepend_namespace),
         ),
         ("listener", running.listeners != wanted.listeners),
-        ("limits", running.limits != wanted.limits),
+        (
+            "limits",
+            (&running.limits, &running.client_limits) != (&wanted.limits, &wanted.client_limits),
+        ),
         ("admin", running.admin != wanted.admin),
         ("resume", running.resume != wanted.resume),
         ("log_format", running.log_format != wanted.log_format),
@@ -242,6 +245,14 @@ fn unlike(running: &Config, wanted: &Config) -> Vec<&'static str> {
         (
             "exit_after_auth",
             running.exit_after_auth != wanted.exit_after_auth,
+        ),
+        (
+            "start_timeout",
+            running.start_timeout != wanted.start_timeout,
+        ),
+        (
+            "shutdown_delay",
+            running.shutdown_delay != wanted.shutdown_delay,
         ),
         (
             "worker_threads",

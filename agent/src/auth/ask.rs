@@ -146,7 +146,7 @@ impl Task {
 
     fn asker(&self, within: Duration) -> Asker {
         Asker {
-            client: self.method.client().unwrap_or(&self.client).clone(),
+            client: self.client().clone(),
             namespace: self.namespace.clone(),
             ends: self.tokens.borrow().live().and_then(|live| live.expires),
             within,

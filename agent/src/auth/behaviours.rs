@@ -352,6 +352,7 @@ impl Agent {
             },
             sinks: Vec::new(),
             login_on_new_credential: true,
+            revoke_on_exit: false,
         };
         let (task, tokens) = Task::new(&config, client, &registry).unwrap();
         let (trouble, checks) = (task.trouble(), task.checks());

@@ -2,9 +2,10 @@
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{Gauge, IntCounterVec, Opts, Registry};
+use prometheus::{Gauge, IntCounterVec, Registry};
 use tokio::time::Instant;
 
+use crate::metrics;
 use crate::token::Tokens;
 use keyside_machine::login::Failure;
 
@@ -19,40 +20,26 @@ pub(super) struct Metrics {
 
 impl Metrics {
     pub(super) fn new(registry: &Registry, tokens: Tokens) -> Result<Self, prometheus::Error> {
+        let counters = |name, help, results: &[_]| {
+            metrics::counters(registry, (name, help), "result", results)
+        };
         let metrics = Self {
-            logins: IntCounterVec::new(
-                Opts::new(
-                    "keyside_agent_login_total",
-                    "Logins of auto-auth, by result",
-                ),
-                &["result"],
+            logins: counters(
+                "keyside_agent_login_total",
+                "Logins of auto-auth, by result",
+                &ATTEMPTS,
             )?,
-            renewals: IntCounterVec::new(
-                Opts::new(
-                    "keyside_agent_renewal_total",
-                    "Renewals of the auto-auth token, by result",
-                ),
-                &["result"],
+            renewals: counters(
+                "keyside_agent_renewal_total",
+                "Renewals of the auto-auth token, by result",
+                &ATTEMPTS,
             )?,
-            resumptions: IntCounterVec::new(
-                Opts::new(
-                    "keyside_agent_resume_total",
-                    "Tokens of an earlier process, by what Vault said of them: verified, unverified (it is away), refused",
-                ),
-                &["result"],
+            resumptions: counters(
+                "keyside_agent_resume_total",
+                "Tokens of an earlier process, by what Vault said of them: verified, unverified (it is away), refused",
+                &["verified", "unverified", "refused"],
             )?,
         };
-        // Those that are there from the start can be told from those that never were.
-        for result in ATTEMPTS {
-            metrics.logins.with_label_values(&[result]);
-            metrics.renewals.with_label_values(&[result]);
-        }
-        for result in ["verified", "unverified", "refused"] {
-            metrics.resumptions.with_label_values(&[result]);
-        }
-        registry.register(Box::new(metrics.logins.clone()))?;
-        registry.register(Box::new(metrics.renewals.clone()))?;
-        registry.register(Box::new(metrics.resumptions.clone()))?;
         registry.register(Box::new(Expiry::new(tokens)?))?;
         Ok(metrics)
     }

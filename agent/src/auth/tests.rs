@@ -42,6 +42,7 @@ fn config(token_path: PathBuf) -> AutoAuth {
         },
         sinks: Vec::new(),
         login_on_new_credential: true,
+        revoke_on_exit: false,
     }
 }
 

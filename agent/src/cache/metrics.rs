@@ -5,6 +5,7 @@ use prometheus::proto::MetricFamily;
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use super::Cache;
+use crate::metrics;
 
 /// What renewals bring.
 const OUTCOMES: [&str; 5] = ["renewed", "gone", "token_dead", "refused", "away"];
@@ -19,22 +20,16 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let gauge = |name, help| {
-            let gauge = IntGauge::new(name, help)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok::<_, prometheus::Error>(gauge)
-        };
-        let renewals = IntCounterVec::new(
-            Opts::new(
+        let gauge = |name, help| metrics::gauge(registry, name, help);
+        let renewals = metrics::counters(
+            registry,
+            (
                 "keyside_agent_cache_renewals_total",
                 "Renewals of cached leases and tokens, by what they brought.",
             ),
-            &["outcome"],
+            "outcome",
+            &OUTCOMES,
         )?;
-        for outcome in OUTCOMES {
-            renewals.with_label_values(&[outcome]);
-        }
-        registry.register(Box::new(renewals.clone()))?;
         Ok(Self {
             answers: gauge("keyside_agent_cache_entries", "Answers in the cache.")?,
             records: gauge(

@@ -1,10 +1,11 @@
 //! What the proxy counts.
 
 use http::StatusCode;
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Registry};
 
 use super::guard::{self, Refusal};
 use crate::cache::policy::Decision;
+use crate::metrics;
 
 #[derive(Clone)]
 pub(crate) struct Metrics {
@@ -19,34 +20,32 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let counter = |name, help, label| {
-            let counter = IntCounterVec::new(Opts::new(name, help), &[label])?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok::<_, prometheus::Error>(counter)
-        };
-        let connections = IntGauge::new(
+        let connections = metrics::gauge(
+            registry,
             "keyside_agent_proxy_connections",
             "Open connections of clients.",
         )?;
-        registry.register(Box::new(connections.clone()))?;
-        let requests = counter(
+        let counters = |name, help, label, values: &[_]| {
+            metrics::counters(registry, (name, help), label, values)
+        };
+        let requests = counters(
             "keyside_agent_proxy_requests_total",
             "Requests to the proxy, by the status of the answer.",
             "code",
+            &[],
         )?;
-        let decisions = counter(
+        let decisions = counters(
             "keyside_agent_cache_total",
             "Requests for Vault that were answered, by what the cache did.",
             "decision",
+            &[],
         )?;
-        let refused = counter(
+        let refused = counters(
             "keyside_agent_proxy_refused_total",
             "Requests that the guard let through to nobody, by why.",
             "reason",
+            &guard::REASONS,
         )?;
-        for reason in guard::REASONS {
-            refused.with_label_values(&[reason]);
-        }
         Ok(Self {
             refused,
             ok: requests.with_label_values(&[StatusCode::OK.as_str()]),

@@ -170,7 +170,7 @@ fn refused(refusal: &Refusal) -> StatusCode {
     }
 }
 
-/// 504 where Vault was silent, 503 where it is out of service; 502 where it, or something on the way, could not be
+/// 504 where Vault was silent, 503 where it is out of service; 429, as by a quota of Vault's, where it was spared; 502 where it, or something on the way, could not be
 /// talked to.
 fn asked(error: &vault::error::Error) -> StatusCode {
     match error {
@@ -180,6 +180,7 @@ fn asked(error: &vault::error::Error) -> StatusCode {
             How::OutOfService => StatusCode::SERVICE_UNAVAILABLE,
             How::Unreachable => StatusCode::BAD_GATEWAY,
         },
+        vault::error::Error::Limited => StatusCode::TOO_MANY_REQUESTS,
         _ => StatusCode::BAD_GATEWAY,
     }
 }

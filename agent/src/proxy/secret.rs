@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::Uri;
 
-use super::{Passing, send, whole};
+use super::{Passing, Sender, send, whole};
 use crate::cache::identity::Identity;
 use crate::cache::key::{Key, Parts as KeyParts};
 use crate::cache::kv::request::{self, Asking, Reading};
@@ -32,9 +32,15 @@ pub(super) fn reading(client: &Client, passing: &Arc<Passing>) -> Option<Reading
     let beside = move |path: &str| -> Asking {
         let uri = Uri::try_from(format!("{}{path}", path::API));
         let (client, mut request) = (client.clone(), whole(&asking.head, &Bytes::new()));
+        // What is mounted there. Under a low ceiling nothing would be kept if this were refused.
+        let sender = if path.starts_with("sys/") {
+            Sender::Cache
+        } else {
+            Sender::Client
+        };
         Box::pin(async move {
             *request.uri_mut() = uri.map_err(|odd| vault::error::Error::Request(odd.into()))?;
-            send(&client, request).await
+            send(&client, request, sender).await
         })
     };
     Some(Reading {

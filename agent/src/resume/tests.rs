@@ -167,6 +167,7 @@ fn another_server_login_or_role_is_another_fingerprint() {
             method,
             sinks: Vec::new(),
             login_on_new_credential: true,
+            revoke_on_exit: false,
         });
         fingerprint(&config)
     };

@@ -87,7 +87,7 @@ KEYSIDE_CONFIG), else /run/keyside/admin.sock.";
 pub(crate) const QUIT: &str = "\
 usage: keyside-agent quit [-socket=PATH | -config=PATH]
 
-Lets the running agent end as SIGTERM does: it stops listening, finishes what is
-under way, and exits with status 0. This ends before that. The socket is
--socket, else the admin.socket of the configuration (-config, KEYSIDE_CONFIG),
-else /run/keyside/admin.sock.";
+Lets the running agent end as SIGTERM does, without delay and with its token
+left alone: it stops listening, finishes what is under way, and exits with
+status 0. This ends before that. The socket is -socket, else the admin.socket of
+the configuration (-config, KEYSIDE_CONFIG), else /run/keyside/admin.sock.";

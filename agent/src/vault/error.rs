@@ -59,6 +59,9 @@ pub(crate) enum Error {
         found: Absence,
         retry_after: Duration,
     },
+    /// Nothing was sent: the clients of this agent have sent enough.
+    #[error("this agent's clients send more than `limits.client_requests_per_second` allows")]
+    Limited,
     #[error("{path} was answered with a body that is no answer of Vault")]
     Answer {
         path: String,
@@ -119,7 +122,8 @@ impl Error {
             Self::Connect { .. }
             | Self::Timeout { .. }
             | Self::Transport { .. }
-            | Self::Answer { .. } => Retry::Later { after: None },
+            | Self::Answer { .. }
+            | Self::Limited => Retry::Later { after: None },
             Self::Away { retry_after, .. } => Retry::Later {
                 after: Some(*retry_after),
             },

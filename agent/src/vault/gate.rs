@@ -33,10 +33,11 @@ pub(crate) enum Reason {
     LeaseRenew,
     /// Whether Vault is there at all.
     Probe,
+    Revoke,
 }
 
 impl Reason {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Login,
         Self::Renew,
         Self::Wrap,
@@ -44,14 +45,13 @@ impl Reason {
         Self::LookUp,
         Self::LeaseRenew,
         Self::Probe,
+        Self::Revoke,
     ];
 
     const fn lane(self) -> Lane {
         match self {
-            Self::Login | Self::Renew | Self::Wrap | Self::Unwrap | Self::LookUp | Self::Probe => {
-                Lane::Token
-            }
             Self::LeaseRenew => Lane::Lease,
+            _ => Lane::Token,
         }
     }
 
@@ -64,6 +64,7 @@ impl Reason {
             Self::LookUp => "look_up",
             Self::LeaseRenew => "lease_renew",
             Self::Probe => "probe",
+            Self::Revoke => "revoke",
         }
     }
 }
@@ -83,6 +84,8 @@ struct Inner {
 
 struct State {
     bucket: Bucket,
+    /// Of what clients of the proxy send, where that has a ceiling.
+    clients: Option<Bucket>,
     breaker: Breaker,
     /// What was found last, while an outage is on.
     absence: Option<Absence>,
@@ -103,6 +106,7 @@ impl Gate {
         Self(Arc::new(Inner {
             state: Mutex::new(State {
                 bucket: Bucket::new(limits, Instant::now()),
+                clients: None,
                 breaker: Breaker::new(fastrand::u64(..)),
                 absence: None,
                 over: None,
@@ -111,6 +115,22 @@ impl Gate {
             found: Notify::new(),
             metrics,
         }))
+    }
+
+    /// From now on clients of the proxy have a ceiling of their own.
+    pub(crate) fn limit_clients(&self, limits: &Limits) {
+        self.0.locked().clients = Some(Bucket::new(limits, Instant::now()));
+    }
+
+    /// Takes a client's request under their ceiling; tells whether there was room.
+    pub(super) fn ration(&self) -> bool {
+        let mut state = self.0.locked();
+        let bucket = state.clients.as_mut();
+        let fits = bucket.is_none_or(|bucket| bucket.take(Lane::Token, Instant::now()).is_none());
+        if !fits {
+            self.0.metrics.limited.inc();
+        }
+        fits
     }
 
     /// Counts how long Vault took.

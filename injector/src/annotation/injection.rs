@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use keyside_config::model::AttachToken;
+use keyside_config::model::auto_auth::Login;
 use keyside_config::model::vault::{Address, Vault};
 
 use super::login::{self, Found};
@@ -53,8 +54,11 @@ pub(super) fn read(reader: &mut Reader, defaults: &Defaults) -> Injection {
             .take("token-expiration", value::token_expiration)
             .unwrap_or(3600),
     };
+    let revoke_on_exit = revoke_on_exit(reader, sidecar, &login);
     Injection {
         sidecar,
+        revoke_on_exit,
+        start_timeout: reader.take("start-timeout", value::start_timeout),
         vault: vault(reader, defaults, &mut files),
         login,
         mount_path,
@@ -283,12 +287,13 @@ fn token(reader: &mut Reader) -> Option<TokenFile> {
     wanted.then_some(file)
 }
 
-const PROXY: [&str; 5] = [
+const PROXY: [&str; 6] = [
     "proxy-port",
     "proxy-socket",
     "proxy-token",
     "proxy-require-header",
     "cache-kv",
+    "client-rate-limit",
 ];
 
 fn proxy(reader: &mut Reader) -> Option<Proxy> {
@@ -304,6 +309,7 @@ fn proxy(reader: &mut Reader) -> Option<Proxy> {
             .take("proxy-require-header", value::boolean)
             .unwrap_or(false),
         cache_kv: reader.take("cache-kv", value::cache_kv).flatten(),
+        limits: reader.take("client-rate-limit", value::client_rate_limit),
     };
     let wanted = reader.take("proxy", value::boolean).unwrap_or(true);
     if !wanted {
@@ -334,6 +340,30 @@ fn init_only(reader: &mut Reader, token: Option<&TokenFile>) {
     reader.no_effect(&PROXY, WHY);
     reader.no_effect(&["metrics-port"], WHY);
     reader.trace.left_out(|| words::PROXY.to_owned(), "sidecar");
+}
+
+/// A token is the agent's to revoke where it alone has logged in for it, and nobody needs it when the agent ends.
+fn revoke_on_exit(reader: &mut Reader, sidecar: Sidecar, login: &Login) -> bool {
+    let wanted = reader.take("revoke-on-exit", value::boolean) == Some(true);
+    let why = match (sidecar, login) {
+        (Sidecar::Classic, _) => {
+            "with keyside.dev/sidecar classic the token comes from the init container, and the application may need it as long as the agent runs"
+        }
+        (Sidecar::InitOnly, _) => {
+            "with keyside.dev/sidecar init-only no agent is left to revoke the token"
+        }
+        (Sidecar::Native, Login::TokenFile { .. }) => {
+            "with keyside.dev/auth-method token_file the token is somebody else's"
+        }
+        (Sidecar::Native, _) => return wanted,
+    };
+    if wanted {
+        reader.refuse(
+            "revoke-on-exit",
+            format!("allowed: {why}: false, or leave it away"),
+        );
+    }
+    false
 }
 
 fn metrics_port(reader: &mut Reader, proxy: Option<&Proxy>) -> Option<u16> {

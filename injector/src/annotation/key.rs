@@ -16,7 +16,7 @@ pub(crate) const CONFIG_HASH: &str = "keyside.dev/config-hash";
 const WRITTEN_BY_US: [&str; 3] = ["status", "version", "config-hash"];
 
 /// Without the prefix.
-pub(crate) const KNOWN: [&str; 55] = [
+pub(crate) const KNOWN: [&str; 58] = [
     "inject",
     "role",
     "address",
@@ -60,6 +60,7 @@ pub(crate) const KNOWN: [&str; 55] = [
     "proxy-token",
     "proxy-require-header",
     "cache-kv",
+    "client-rate-limit",
     "metrics-port",
     "log-level",
     "log-format",
@@ -72,9 +73,9 @@ pub(crate) const KNOWN: [&str; 55] = [
     "memory-limit",
     "profile",
     "sidecar",
+    "revoke-on-exit",
+    "start-timeout",
 ];
-
-const LATER: [&str; 3] = ["revoke-on-exit", "client-rate-limit", "start-timeout"];
 
 const LATER_FAMILIES: [&str; 7] = [
     "env-",
@@ -110,7 +111,7 @@ pub(crate) fn kind(key: &str) -> Kind {
         Kind::Known
     } else if WRITTEN_BY_US.contains(&key) {
         Kind::WrittenByUs
-    } else if LATER.contains(&key) || in_later_family(key) {
+    } else if in_later_family(key) {
         Kind::Later
     } else if key.starts_with(PARAMETER) {
         Kind::UnknownParameter
@@ -132,10 +133,7 @@ fn in_later_family(key: &str) -> bool {
 
 /// The key that a misspelt one was meant to be: the one with the fewest edits, where these are few beside its length.
 pub(crate) fn nearest(key: &str) -> Option<&'static str> {
-    if LATER.contains(&key) {
-        return None;
-    }
-    nearest_of(key, KNOWN.iter().chain(&LATER))
+    nearest_of(key, &KNOWN)
 }
 
 /// The same among other words.
@@ -215,7 +213,7 @@ mod tests {
                 Some("auth-role-name"),
             ),
             ("ca", Kind::Known, Some("ca")),
-            ("start-timeout", Kind::Later, None),
+            ("start-timeout", Kind::Known, Some("start-timeout")),
         ] {
             assert_eq!(nearest(key), meant, "{key}");
             assert_eq!(kind(key), expected, "{key}");

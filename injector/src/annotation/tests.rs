@@ -138,13 +138,7 @@ fn warns_of_what_has_no_effect() {
 
 #[test]
 fn refuses_what_comes_later_instead_of_ignoring_it() {
-    for key in [
-        "secret-db",
-        "template-db",
-        "revoke-on-exit",
-        "start-timeout",
-        "env-DB",
-    ] {
+    for key in ["secret-db", "template-db", "env-DB"] {
         let message = read(&annotations(&[("role", "cart"), (key, "x")]), &defaults())
             .unwrap_err()
             .to_string();

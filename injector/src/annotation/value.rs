@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use keyside_config::model::vault::Address;
-use keyside_config::model::{AttachToken, LogFormat, LogLevel, Mode, StaticSecrets};
+use keyside_config::model::{AttachToken, Limits, LogFormat, LogLevel, Mode, StaticSecrets};
 use rustls::RootCertStore;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName};
@@ -343,6 +343,29 @@ pub(crate) fn cache_kv(value: &str) -> Result<Option<StaticSecrets>, Allowed> {
         ttl: Duration::from_secs(ttl),
         ..usual
     }))
+}
+
+/// What the pod's own clients may send to Vault.
+pub(crate) fn client_rate_limit(value: &str) -> Result<Limits, Allowed> {
+    let allowed = "a number of requests per second from 1 to 100000, and after a colon how many at once, such as 50 \
+                   or 50:100";
+    let (rate, burst) = value.split_once(':').unwrap_or((value, value));
+    let requests = |text| {
+        number(text, 1, 100_000)
+            .and_then(|number| u32::try_from(number).ok())
+            .ok_or(allowed)
+    };
+    Ok(Limits {
+        requests_per_second: requests(rate)?,
+        burst: requests(burst)?,
+    })
+}
+
+/// How long the agent may take to be up.
+pub(crate) fn start_timeout(value: &str) -> Result<Duration, Allowed> {
+    let time = seconds(value).filter(|time| (1..=24 * 3600).contains(time));
+    time.map(Duration::from_secs)
+        .ok_or("a time from 1s to 24h such as 5m")
 }
 
 /// The levels as the agent's own configuration spells them.

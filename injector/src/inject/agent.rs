@@ -61,7 +61,11 @@ impl Part {
             config.exit_after_auth = true;
             (config.cache, config.admin) = (None, None);
             config.listeners.clear();
+            config.client_limits = None;
             config.attach_token = AttachToken::Never;
+        }
+        if self != Self::Sidecar {
+            config.shutdown_delay = None;
         }
         if self == Self::Init {
             config.resume = None;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::PodSpec;
 use keyside_config::model::auto_auth::{AutoAuth, FileSink, Method, Sink};
 use keyside_config::model::listener::{Bind, HostPort, Listener, Role};
-use keyside_config::model::{Admin, AttachToken, Cache, Config, Mode, Resume};
+use keyside_config::model::{Admin, AttachToken, Cache, Config, MAX_DURATION, Mode, Resume};
 
 use super::containers::Chosen;
 use super::{Error, Injection, Port, Proxy, identity, names, resources};
@@ -49,6 +49,8 @@ pub(crate) fn build(
         resume: Some(Resume::default()),
         log_level: injection.log_level,
         log_format: injection.log_format,
+        start_timeout: injection.start_timeout,
+        shutdown_delay: shutdown_delay(spec),
         ..Config::default()
     };
     if let Some(proxy) = &injection.proxy {
@@ -62,12 +64,25 @@ pub(crate) fn build(
             static_secrets: proxy.cache_kv,
             ..Cache::default()
         });
+        config.client_limits.clone_from(&proxy.limits);
         config.attach_token = proxy.attach;
         config.listeners = listeners(proxy, port, is_private, share(memory, CONNECTIONS));
     } else {
         config.attach_token = AttachToken::Never;
     }
     Ok(config)
+}
+
+/// What an agent gives the kubelet to see it end before it is killed.
+const LAST: Duration = Duration::from_secs(2);
+
+/// How long an ordinary container goes on when it is told to end: all containers of the pod are told so at the same
+/// time, and those of the application may need the proxy to end well.
+fn shutdown_delay(spec: &PodSpec) -> Option<Duration> {
+    let grace = spec.termination_grace_period_seconds.unwrap_or(30);
+    let grace = Duration::from_secs(u64::try_from(grace).unwrap_or_default());
+    let delay = grace.saturating_sub(LAST).min(MAX_DURATION);
+    (!delay.is_zero()).then_some(delay)
 }
 
 /// The configuration as the value of an environment variable.
@@ -81,7 +96,7 @@ pub(crate) fn text(config: &Config) -> String {
 /// What annotations set, and where it stands in the configuration.
 const SINK_MODE: &str = "auto_auth.sink[file].config.mode";
 
-const SETTINGS: [(&str, &str); 21] = [
+const SETTINGS: [(&str, &str); 26] = [
     ("vault.address", "address"),
     ("vault.namespace", "namespace"),
     ("vault.tls_server_name", "tls-server-name"),
@@ -107,6 +122,11 @@ const SETTINGS: [(&str, &str); 21] = [
     ),
     ("listener[tcp].max_connections", "memory-limit"),
     ("listener[unix].max_connections", "memory-limit"),
+    ("limits.client_burst", "client-rate-limit"),
+    ("limits.client_requests_per_second", "client-rate-limit"),
+    ("auto_auth.revoke_on_exit", "revoke-on-exit"),
+    ("start_timeout", "start-timeout"),
+    ("shutdown_delay", "sidecar"),
     ("auto_auth.sink", "token"),
     ("auto_auth.sink[file].config.path", "token-path"),
 ];
@@ -149,6 +169,7 @@ fn auto_auth(injection: &Injection, is_private: bool, trace: &mut Trace) -> Auto
         },
         sinks: sinks.collect(),
         login_on_new_credential: true,
+        revoke_on_exit: injection.revoke_on_exit,
     }
 }
 

@@ -6,7 +6,7 @@ use super::Draft;
 use super::vault::canonical;
 use super::{kind, login, sink};
 use crate::block::{self, Block, Body};
-use crate::model::auto_auth::{AutoAuth, Method};
+use crate::model::auto_auth::{AutoAuth, Login, Method};
 use crate::peer::{self, Kind};
 use crate::report::Report;
 use crate::scalar;
@@ -33,12 +33,31 @@ pub(super) fn auto_auth(report: &mut Report, top: &mut Block<'_>, draft: &mut Dr
     let method = method(report, &mut block, draft);
     let sinks = sink::sinks(report, &mut block, draft);
     let login_on_new_credential = block.flag(report, "enable_reauth_on_new_credentials");
+    let revoke = block.value(report, "revoke_on_exit", scalar::flag);
+    let revoke = revoke.filter(|found| found.value);
     block.finish(report);
+    if let (Some(found), Some(method)) = (&revoke, &method)
+        && let Some(what) = not_revocable(method)
+    {
+        report.wrong_at(&found.origin, what);
+    }
     draft.config.auto_auth = method.map(|method| AutoAuth {
         method,
         sinks,
         login_on_new_credential: login_on_new_credential.unwrap_or(true),
+        revoke_on_exit: revoke.is_some(),
     });
+}
+
+/// Why the agent cannot, or must not, revoke what it gets so.
+fn not_revocable(method: &Method) -> Option<&'static str> {
+    match method.login {
+        Login::TokenFile { .. } => Some("the token of `token_file` is somebody else's"),
+        _ if method.wrap_ttl.is_some() => {
+            Some("there is no token to revoke: `auto_auth.method.wrap_ttl` hides it from the agent")
+        }
+        _ => None,
+    }
 }
 
 fn method(report: &mut Report, auto_auth: &mut Block<'_>, draft: &mut Draft) -> Option<Method> {

@@ -72,12 +72,17 @@ pub(super) fn api_proxy(report: &mut Report, top: &mut Block<'_>, draft: &mut Dr
 
 /// `VAULT_RATE_LIMIT` is `rate` or `rate:burst`. In Vault Agent it limits the client that all requests share; here it
 /// limits what the agent sends by itself.
-pub(super) fn limits(report: &mut Report, top: &mut Block<'_>, settings: &Settings<'_>) -> Limits {
+pub(super) fn limits(
+    report: &mut Report,
+    top: &mut Block<'_>,
+    settings: &Settings<'_>,
+) -> (Limits, Option<Limits>) {
     let default = Limits::default();
-    let (mut rate, mut burst) = (None, None);
+    let (mut rate, mut burst, mut clients) = (None, None, None);
     if let Some(mut block) = top.single(report, "limits", Kind::Limits) {
         rate = block.value(report, "requests_per_second", whole);
         burst = block.value(report, "burst", whole);
+        clients = client_limits(report, &mut block);
         block.finish(report);
     }
     let value_of = |found: Option<Found<u32>>| found.map(|found| found.value);
@@ -87,7 +92,21 @@ pub(super) fn limits(report: &mut Report, top: &mut Block<'_>, settings: &Settin
     };
     let mut variable = None;
     settings.variable(report, &mut variable, "RATE_LIMIT", rate_limit);
-    variable.map_or(limits, |found| found.value)
+    (variable.map_or(limits, |found| found.value), clients)
+}
+
+fn client_limits(report: &mut Report, block: &mut Block<'_>) -> Option<Limits> {
+    let rate = block.value(report, "client_requests_per_second", whole);
+    let burst = block.value(report, "client_burst", whole);
+    if let (None, Some(burst)) = (&rate, &burst) {
+        let what = "needs `client_requests_per_second` beside it";
+        report.wrong_at(&burst.origin, what);
+    }
+    let requests_per_second = rate?.value;
+    Some(Limits {
+        requests_per_second,
+        burst: burst.map_or(requests_per_second, |found| found.value),
+    })
 }
 
 fn whole(node: &Node) -> Read<u32> {

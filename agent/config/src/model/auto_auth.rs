@@ -16,6 +16,9 @@ pub struct AutoAuth {
     pub sinks: Vec<Sink>,
     /// `enable_reauth_on_new_credentials`, true by default: a new credential in a file leads to a login.
     pub login_on_new_credential: bool,
+    /// `revoke_on_exit`: the token is revoked when a signal ends the agent. Never of a token that somebody else obtained,
+    /// nor of a wrapped one.
+    pub revoke_on_exit: bool,
 }
 
 /// The `method` block.

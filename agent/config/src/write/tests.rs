@@ -358,11 +358,21 @@ prop_compose! {
         let sinks = [sink_0, sink_1].into_iter().take(sink_count).collect();
         Config {
             vault,
-            auto_auth: Some(AutoAuth { method, sinks, login_on_new_credential: !exit_after_auth }),
+            auto_auth: Some(AutoAuth {
+                revoke_on_exit: json && method.wrap_ttl.is_none() && !matches!(method.login, Login::TokenFile { .. }),
+                method,
+                sinks,
+                login_on_new_credential: !exit_after_auth,
+            }),
             cache,
             attach_token,
             prepend_namespace,
             listeners: [listener_0, listener_1].into_iter().take(listener_count).collect(),
+            // From what is there: one strategy more and the stack is too small.
+            client_limits: json.then_some(Limits {
+                requests_per_second: limits.burst,
+                burst: if exit_after_auth { limits.burst } else { limits.requests_per_second },
+            }),
             limits,
             admin,
             resume,
@@ -370,6 +380,8 @@ prop_compose! {
             log_format: if json { LogFormat::Json } else { LogFormat::Standard },
             pid_file,
             exit_after_auth,
+            start_timeout: exit_after_auth.then_some(Duration::from_secs(u64::from(worker_threads) + 1)),
+            shutdown_delay: json.then_some(Duration::from_millis(u64::from(worker_threads) + 1)),
             worker_threads,
         }
     }
@@ -477,6 +489,7 @@ fn what_is_shown_has_no_secret() {
                 method,
                 sinks,
                 login_on_new_credential: true,
+                revoke_on_exit: false,
             }),
             ..Config::default()
         };

@@ -24,6 +24,12 @@ use crate::vault::gate::metrics::Caller;
 const SILENCE: Duration = Duration::from_secs(5);
 
 impl Client {
+    /// Takes a client's request under the ceiling on them.
+    pub(crate) fn ration(&self) -> Result<(), Error> {
+        let fits = self.0.gate.ration();
+        fits.then_some(()).ok_or(Error::Limited)
+    }
+
     /// Whether a request of a client may be sent: not while an outage is on.
     pub(crate) fn admit(&self) -> Result<(), Error> {
         match self.0.gate.absence() {

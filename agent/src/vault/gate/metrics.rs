@@ -7,6 +7,7 @@ use prometheus::{
 };
 
 use super::Reason;
+use crate::metrics;
 
 /// From a look-up in the same rack to the time limit of a slow login, in seconds.
 const BUCKETS: [f64; 10] = [0.001, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0];
@@ -27,59 +28,52 @@ pub(crate) struct Metrics {
     pub(super) seconds: CounterVec,
     pub(super) up: IntGauge,
     pub(super) outages: IntCounter,
+    pub(super) limited: IntCounter,
     clients: Histogram,
     agents: Histogram,
 }
 
 impl Metrics {
     pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let labels = ["reason"];
+        let reasons = Reason::ALL.map(Reason::label);
+        let by_reason = |name, help| metrics::counters(registry, (name, help), "reason", &reasons);
+        let counter = |name, help| metrics::counter(registry, name, help);
         let metrics = Self {
-            passed: IntCounterVec::new(
-                Opts::new(
-                    "keyside_agent_gate_requests_total",
-                    "Requests that the agent sent by itself, by reason",
-                ),
-                &labels,
+            passed: by_reason(
+                "keyside_agent_gate_requests_total",
+                "Requests that the agent sent by itself, by reason",
             )?,
-            waited: IntCounterVec::new(
-                Opts::new(
-                    "keyside_agent_gate_waits_total",
-                    "Of these, requests that the ceiling held back",
-                ),
-                &labels,
+            waited: by_reason(
+                "keyside_agent_gate_waits_total",
+                "Of these, requests that the ceiling held back",
             )?,
             seconds: CounterVec::new(
                 Opts::new(
                     "keyside_agent_gate_wait_seconds_total",
                     "For how long they were held back, together",
                 ),
-                &labels,
+                &["reason"],
             )?,
-            up: IntGauge::new(
+            up: metrics::gauge(
+                registry,
                 "keyside_agent_vault_up",
                 "1 while Vault is in service as far as the agent knows, 0 during an outage",
             )?,
-            outages: IntCounter::new(
+            outages: counter(
                 "keyside_agent_vault_outages_total",
                 "Outages of Vault that the agent has seen begin",
             )?,
-            clients: latency("client")?,
-            agents: latency("agent")?,
+            limited: counter(
+                "keyside_agent_proxy_limited_total",
+                "Requests of clients that their ceiling kept from Vault",
+            )?,
+            clients: latency(registry, "client")?,
+            agents: latency(registry, "agent")?,
         };
-        for reason in Reason::ALL {
-            let label = [reason.label()];
-            metrics.passed.with_label_values(&label);
-            metrics.waited.with_label_values(&label);
-            metrics.seconds.with_label_values(&label);
+        for reason in reasons {
+            metrics.seconds.with_label_values(&[reason]);
         }
-        registry.register(Box::new(metrics.passed.clone()))?;
-        registry.register(Box::new(metrics.waited.clone()))?;
         registry.register(Box::new(metrics.seconds.clone()))?;
-        registry.register(Box::new(metrics.up.clone()))?;
-        registry.register(Box::new(metrics.outages.clone()))?;
-        registry.register(Box::new(metrics.clients.clone()))?;
-        registry.register(Box::new(metrics.agents.clone()))?;
         Ok(metrics)
     }
 
@@ -103,14 +97,13 @@ impl Metrics {
     }
 }
 
-fn latency(caller: &str) -> Result<Histogram, prometheus::Error> {
+fn latency(registry: &Registry, caller: &str) -> Result<Histogram, prometheus::Error> {
     let options = HistogramOpts::new(
         "keyside_agent_vault_request_duration_seconds",
         "Until the head of Vault's answer, or an error, by who asked",
     );
-    Histogram::with_opts(
-        options
-            .const_label("caller", caller)
-            .buckets(BUCKETS.to_vec()),
-    )
+    let options = options.const_label("caller", caller);
+    let histogram = Histogram::with_opts(options.buckets(BUCKETS.to_vec()))?;
+    registry.register(Box::new(histogram.clone()))?;
+    Ok(histogram)
 }

@@ -112,6 +112,58 @@ fn one_that_ends_serves_nothing() {
     );
 }
 
+/// Nobody tells it when the application has ended, so it serves for as long as the application may take.
+#[test]
+fn a_classic_one_serves_until_its_grace_period_is_nearly_over() {
+    let delay = |sidecar: &str, grace: Value| {
+        let mut spec = spec();
+        spec["terminationGracePeriodSeconds"] = grace;
+        let (pod, _) = injected(&pod(json!({"sidecar": sidecar}), spec));
+        agents(&pod).into_iter().map(config).collect::<Vec<_>>()
+    };
+    for (grace, expected) in [
+        (json!(null), json!("28s")),
+        (json!(30), json!("28s")),
+        (json!(5), json!("3s")),
+        (json!(3600), json!("3598s")),
+        // What the agent takes is bounded.
+        (json!(i64::MAX), json!("63072000s")),
+        (json!(2), json!(null)),
+        (json!(1), json!(null)),
+        (json!(0), json!(null)),
+        (json!(-1), json!(null)),
+    ] {
+        let agents = delay("classic", grace.clone());
+        assert_eq!(agents[0].get("shutdown_delay"), None, "{grace}");
+        let found = agents[1].get("shutdown_delay").cloned().unwrap_or_default();
+        assert_eq!(found, expected, "{grace}");
+        for other in ["native", "init-only"] {
+            assert_eq!(delay(other, grace.clone())[0].get("shutdown_delay"), None);
+        }
+    }
+}
+
+#[test]
+fn each_part_gets_what_it_can_do() {
+    let all = json!({"client-rate-limit": "5:9", "start-timeout": "90s", "revoke-on-exit": "true"});
+    let (native, _) = injected(&pod(all, spec()));
+    let config = load_text(text_of(agents(&native)[0]));
+    let limits = config.client_limits.clone().unwrap();
+    assert_eq!((limits.requests_per_second, limits.burst), (5, 9));
+    assert_eq!(config.start_timeout.unwrap().as_secs(), 90);
+    assert!(config.auto_auth.unwrap().revoke_on_exit);
+
+    let some = json!({"sidecar": "classic", "client-rate-limit": "5", "start-timeout": "1h", "revoke-on-exit": "false"});
+    let (classic, _) = injected(&pod(some, spec()));
+    let [init, sidecar] = [0, 1].map(|part| load_text(text_of(agents(&classic)[part])));
+    let limits = sidecar.client_limits.clone().unwrap();
+    assert_eq!((limits.requests_per_second, limits.burst), (5, 5));
+    assert_eq!(init.client_limits, None);
+    assert_eq!(init.start_timeout, sidecar.start_timeout);
+    assert!(!init.auto_auth.unwrap().revoke_on_exit);
+    assert!(!sidecar.auto_auth.unwrap().revoke_on_exit);
+}
+
 #[test]
 fn a_pod_that_is_to_end_is_warned_of_one_that_does_not() {
     for (sidecar, policy, warned) in [

@@ -50,6 +50,7 @@ fn each_pod_gets_what_its_line_says() {
             "user",
             "left",
             "own",
+            "config",
             "warnings",
             "denied",
             "untouched",
@@ -111,6 +112,10 @@ fn judge(shape: &Shape, pod: &Value) {
         config["auto_auth"]["sink"][0]["config"]["mode"], mode,
         "{name}"
     );
+    for (pointer, value) in expect["config"].as_object().into_iter().flatten() {
+        let found = config.pointer(pointer).unwrap_or(&Value::Null);
+        assert_eq!(found, value, "{name}: {pointer}");
+    }
     let address = match expect["proxy"].as_str().unwrap_or("tcp") {
         "tcp" => {
             let listener = &config["listener"][0];
@@ -163,7 +168,7 @@ fn is_agent(container: &Value) -> bool {
 }
 
 /// Annotations that go with every pod, and the profile of the installation.
-const SETS: [(&str, &str); 10] = [
+const SETS: [(&str, &str); 12] = [
     ("", ""),
     ("sidecar: classic", ""),
     ("sidecar: init-only", ""),
@@ -172,6 +177,14 @@ const SETS: [(&str, &str); 10] = [
         "",
     ),
     ("proxy: 'false'", ""),
+    (
+        "{revoke-on-exit: 'true', client-rate-limit: '50:100', start-timeout: 5m}",
+        "",
+    ),
+    (
+        "sidecar: classic",
+        "{defaults: {client-rate-limit: '5', start-timeout: 1h30m}}",
+    ),
     (
         "{token: 'false', proxy-socket: 'false', proxy-port: '19000'}",
         "",

@@ -58,7 +58,7 @@ fn settings(one: &Explanation) -> impl Iterator<Item = (String, &Value, &Source)
 type Context = &'static [(&'static str, &'static str)];
 
 /// Each key with a value that is not the default, and what it takes beside it.
-const SAMPLES: [(&str, &str, Context); 53] = [
+const SAMPLES: [(&str, &str, Context); 56] = [
     ("role", "r", &[]),
     ("address", "http://other:8200", ROLE),
     ("namespace", "team", ROLE),
@@ -101,6 +101,7 @@ const SAMPLES: [(&str, &str, Context); 53] = [
     ("proxy-token", "force", ROLE),
     ("proxy-require-header", "true", ROLE),
     ("cache-kv", "true", ROLE),
+    ("client-rate-limit", "7:9", ROLE),
     ("metrics-port", "9102", ROLE),
     ("log-level", "debug", ROLE),
     ("log-format", "json", ROLE),
@@ -112,6 +113,8 @@ const SAMPLES: [(&str, &str, Context); 53] = [
     ("memory-request", "17Mi", ROLE),
     ("memory-limit", "128Mi", ROLE),
     ("sidecar", "classic", ROLE),
+    ("revoke-on-exit", "true", ROLE),
+    ("start-timeout", "5m", ROLE),
 ];
 
 const ROLE: Context = &[("role", "r")];

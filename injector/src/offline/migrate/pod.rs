@@ -101,7 +101,7 @@ fn is_missed(key: &str, value: &str) -> bool {
 fn asks(key: &str, value: &str) -> bool {
     match key {
         "agent-json-patch" | "agent-init-json-patch" => !matches!(value.trim(), "" | "null" | "[]"),
-        "tls-skip-verify" | "agent-revoke-on-shutdown" => boolean(value) != Some(false),
+        "tls-skip-verify" => boolean(value) != Some(false),
         _ => true,
     }
 }
@@ -186,6 +186,15 @@ impl Pass<'_> {
             "client-cert" | "client-key" => self.client(full, value, entry),
             "agent-service-account-token-volume-name" => self.service_account(full, value, entry),
             "log-level" | "log-format" => self.set(full, entry.to, value.to_lowercase()),
+            "agent-revoke-on-shutdown" => match boolean(value) {
+                // Without a sidecar vault-k8s has nothing that could.
+                Some(true) if !self.is_on("agent-pre-populate-only") => {
+                    self.note(Kind::Difference, Some(full), entry.why);
+                    self.set(full, entry.to, "true".to_owned());
+                }
+                Some(_) => {}
+                None => self.refuse(full, "read no boolean, which vault-k8s denies as well"),
+            },
             "agent-cache-enable" => match boolean(value) {
                 Some(on) => self.set(full, entry.to, on.to_string()),
                 None => self.refuse(full, "read no boolean, which vault-k8s denies as well"),

@@ -195,11 +195,15 @@ pub(crate) const TABLE: [Entry; 74] = [
         "audience",
         "the service-account token is one of Keyside's own, with this volume's audience and lifetime",
     ),
-    refused(
+    different(
         "agent-revoke-on-shutdown",
-        "revoking the token at the end (revoke-on-exit) is not in this version of Keyside",
+        "revoke-on-exit",
+        "the token is revoked when the application has ended, within 1.5 s; with sidecar classic it cannot be",
     ),
-    dropped("agent-revoke-grace", "it is for agent-revoke-on-shutdown"),
+    dropped(
+        "agent-revoke-grace",
+        "it is for agent-revoke-on-shutdown: a native sidecar is told to end when the application has ended",
+    ),
     same("log-level", "log-level"),
     same("log-format", "log-format"),
     dropped("go-max-procs", "there is no Go runtime: one thread does it"),

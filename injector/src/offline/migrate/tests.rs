@@ -218,6 +218,13 @@ const MIGRATED: &[(&str, &str, Pairs, &str)] = &[
         "audience=vault token-expiration=7200s",
     ),
     ("agent-revoke-on-shutdown", "false", &[], ""),
+    ("agent-revoke-on-shutdown", "T", &[], "revoke-on-exit=true"),
+    (
+        "agent-revoke-on-shutdown",
+        "true",
+        &[("agent-pre-populate-only", "true")],
+        "sidecar=init-only",
+    ),
     ("agent-revoke-grace", "5", &[], ""),
     ("log-level", "DEBUG", &[], "log-level=debug"),
     ("log-format", "json", &[], "log-format=json"),
@@ -333,8 +340,8 @@ const NOT_MIGRATED: &[(&str, &str, &str)] = &[
     ),
     (
         "agent-revoke-on-shutdown",
-        "true",
-        "not: revoking the token at the end (revoke-on-exit) is not in this version of Keyside",
+        "yes",
+        "not: read no boolean, which vault-k8s denies as well",
     ),
     (
         "agent-run-as-user",

@@ -123,7 +123,10 @@ const MISTAKES: &[(In, &str, Said)] = &[
     (FileSink, "mode = \"0999\"", &[("mode", "must be a file mode up to 0777 in octal, as in \"0640\"")]),
     (FileSink, "mode = true",
         &[("mode", "is a boolean; it must be a file mode up to 0777 in octal, as in \"0640\"")]),
+    (Top, "limits { client_burst = 5 }", &[("client_burst", "needs `client_requests_per_second` beside it")]),
     // Durations and sizes.
+    (Top, "start_timeout = 0",
+        &[("start_timeout", "must be more than 0; write seconds, or a duration as in \"90s\" or \"1h30m\"")]),
     (Method, "min_backoff = \"5x\"",
         &[("min_backoff", "is not a duration; write seconds, or a duration as in \"90s\" or \"1h30m\"")]),
     (Method, "min_backoff = \"0s\"",
@@ -209,6 +212,12 @@ const MISTAKES: &[(In, &str, Said)] = &[
     (Top, "api_proxy { use_auto_auth_token = true }",
         &[("use_auto_auth_token", "there is no token to use: write an `auto_auth` block")]),
     // A wrapped login.
+    (AutoAuth,
+        "method \"kubernetes\" { wrap_ttl = 60 config { role = \"web\" } } sink \"file\" { config { path = \"/t\" } } revoke_on_exit = true",
+        &[("revoke_on_exit", "there is no token to revoke: `auto_auth.method.wrap_ttl` hides it from the agent")]),
+    (AutoAuth,
+        "method \"token_file\" { config { token_file_path = \"/s\" } } sink \"file\" { config { path = \"/t\" } } revoke_on_exit = true",
+        &[("revoke_on_exit", "the token of `token_file` is somebody else's")]),
     (Method, "wrap_ttl = 60 } sink \"file\" { config { path = \"/u\" }",
         &[("wrap_ttl", "needs exactly one `sink`, of type \"file\": a wrapping token opens once")]),
     (AutoAuth, "method \"kubernetes\" { wrap_ttl = 60 config { role = \"web\" } } sink \"socket\" { config { path = \"/t\" } }",

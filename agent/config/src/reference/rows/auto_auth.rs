@@ -13,6 +13,9 @@ pub(super) const ROWS: &[Row] = &[
     row(AutoAuth, "enable_reauth_on_new_credentials", Flag, "false",
         "a new credential in the file of `jwt`, `token_file`, `cert` (with `reload`), `userpass` or `ldap` leads to a \
          login; a new one for any method does where logins are failing"),
+    row(AutoAuth, "revoke_on_exit", Flag, "true",
+        "the token is revoked when a signal ends the agent, and all that was leased with it; not with `token_file` or `wrap_ttl`")
+        .keyside().otherwise("`false`"),
     row(Sinks, "sink", Blocks(Kind::Sink), "[]", "as in `auto_auth`").otherwise("nothing"),
     row(Method, "type", Type, "", "the method; the block's label says it too").required(),
     row(Method, "config", Config, "{}", "what to log in with").otherwise("an empty block"),

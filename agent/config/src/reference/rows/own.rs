@@ -33,6 +33,11 @@ pub(super) const ROWS: &[Row] = &[
     row(Persist, "path", Path, "\"/persist\"", "`resume.path`").shown("/resume/path").required(),
     row(Limits, "requests_per_second", Count(1, MOST), "3", "sustained").keyside().variable("RATE_LIMIT"),
     row(Limits, "burst", Count(1, MOST), "7", "at once, after a quiet time").keyside().variable("RATE_LIMIT"),
+    row(Limits, "client_requests_per_second", Count(1, MOST), "5",
+        "the ceiling on what clients of the proxy send to the server; above it they are answered 429, and from the cache as ever")
+        .keyside().otherwise("there is none"),
+    row(Limits, "client_burst", Count(1, MOST), "9", "the same at once, after a quiet time").keyside()
+        .with(&["client_requests_per_second"]).otherwise("as many as in a second"),
     row(Admin, "socket", Path, "\"/admin.sock\"",
         "the Unix socket, mode 0600, of the verbs `probe`, `status` and `cache-clear`").keyside(),
     row(Admin, "address", HostPort, "\"127.0.0.1:9102\"", "probes and metrics over HTTP as well").keyside()

@@ -1,7 +1,7 @@
 //! The top level.
 
 use crate::peer::Kind::{self, Top};
-use crate::reference::Takes::{Block, Blocks, Count, Flag, OneOf, Path, True, Uses};
+use crate::reference::Takes::{Block, Blocks, Count, Duration, Flag, OneOf, Path, True, Uses};
 use crate::reference::{Row, row};
 
 #[rustfmt::skip]
@@ -27,6 +27,12 @@ pub(super) const ROWS: &[Row] = &[
         "a file of mode 0600 for the process id, there while the agent serves").otherwise("none"),
     row(Top, "exit_after_auth", Flag, "true",
         "log in, fill every sink once, end with status 0; with 1 where a signal comes first").flag("exit-after-auth"),
+    row(Top, "start_timeout", Duration, "\"120s\"",
+        "the agent ends with status 1 where by then it has no token or has not filled a sink; the last line of its log says what was waited for")
+        .keyside().otherwise("it goes on trying"),
+    row(Top, "shutdown_delay", Duration, "\"28s\"",
+        "how long the agent goes on serving after the first SIGTERM or SIGINT, unless there is a second one; requests that are under way then have 1.5 s")
+        .keyside().otherwise("none"),
     row(Top, "disable_keep_alives", Uses, "[\"caching\"]", "what closes its connection to the server after each request")
         .variable("AGENT_DISABLE_KEEP_ALIVES").otherwise("none"),
     row(Top, "disable_idle_connections", Uses, "[\"proxying\"]", "the same: no connection is kept idle")
