@@ -295,6 +295,10 @@ fn contradictions_are_refused() -> anyhow::Result<()> {
             "port and healthPort: both are 9000",
         ),
         (
+            json!({"certificate": {"certManager": {"duration": "48h"}}}),
+            "certificate.certManager.renewBefore is 720h",
+        ),
+        (
             json!({"autoscaling": {"enabled": true, "minReplicas": 6}}),
             "autoscaling.minReplicas is 6",
         ),

@@ -30,6 +30,11 @@ true
 {{- if eq (int .Values.port) (int .Values.healthPort) -}}
 {{- fail (printf "port and healthPort: both are %d" (int .Values.port)) -}}
 {{- end -}}
+{{- with .Values.certificate.certManager -}}
+{{- if ge (trimSuffix "h" .renewBefore | int) (trimSuffix "h" .duration | int) -}}
+{{- fail (printf "certificate.certManager.renewBefore is %s, and certificate.certManager.duration %s" .renewBefore .duration) -}}
+{{- end -}}
+{{- end -}}
 {{- with .Values.autoscaling -}}
 {{- if and .enabled (gt (int .minReplicas) (int .maxReplicas)) -}}
 {{- fail (printf "autoscaling.minReplicas is %d, and autoscaling.maxReplicas %d" (int .minReplicas) (int .maxReplicas)) -}}
