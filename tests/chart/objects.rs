@@ -235,11 +235,58 @@ fn may_do_this_and_nothing_else() -> anyhow::Result<()> {
 
 #[test]
 fn notes_tell_the_next_step() -> anyhow::Result<()> {
-    let notes = Release::default().notes()?;
-    assert!(notes.contains("keyside.dev/inject: \"true\""), "{notes}");
-    assert!(notes.contains("keyside.dev/address:"), "{notes}");
+    let plain = Release::default().notes()?;
+    for step in [
+        "kubectl -n keyside rollout status deployment/keyside-injector",
+        "helm -n keyside test keyside",
+        "keyside.dev/inject: \"true\"",
+        "keyside.dev/role: \"<a role of auth/kubernetes>\"",
+        "keyside.dev/address: \"https://vault.example.com:8200\"",
+    ] {
+        assert!(plain.contains(step), "{step}: {plain}");
+    }
+    assert!(!plain.contains("Note:"), "{plain}");
+    Ok(())
+}
 
-    let notes = Release::with(json!({"vault": {"address": "https://vault:8200"}})).notes()?;
-    assert!(!notes.contains("keyside.dev/address:"), "{notes}");
+/// What an installation has to know that is not like others, and only that one.
+#[test]
+fn notes_tell_what_is_particular() -> anyhow::Result<()> {
+    let cases = [
+        (json!({"replicas": 1}), "with one replica"),
+        (
+            json!({"webhook": {"optIn": "label"}}),
+            "labels:\n       keyside.dev/inject",
+        ),
+        (
+            json!({"webhook": {"failurePolicy": "Ignore"}}),
+            "watch.enabled\ntells of such pods",
+        ),
+        (
+            json!({"certificate": {"mode": "certManager"}}),
+            "cert-manager has to run",
+        ),
+        (
+            json!({"certificate": {"mode": "given", "given": {"secret": "mine"}}}),
+            "the Secret mine has to be in namespace keyside",
+        ),
+        (json!({"hostNetwork": true}), "Pod Security is privileged"),
+        (
+            json!({"metrics": {"rules": {"enabled": true}}}),
+            "KeysideInjectorAway fires for good",
+        ),
+    ];
+    let plain = Release::default().notes()?;
+    let calls = cases
+        .iter()
+        .map(|(values, _)| json!({"values": values, "notes": true}));
+    let answers = helm::batch(&calls.collect::<Vec<_>>())?;
+    for ((values, said), answer) in cases.iter().zip(answers) {
+        let notes = answer.map_err(anyhow::Error::msg)?;
+        assert!(notes.contains(said), "{values}: {notes}");
+        assert!(!plain.contains(said), "{said}");
+    }
+    let named = Release::with(json!({"vault": {"address": "https://vault:8200"}})).notes()?;
+    assert!(!named.contains("keyside.dev/address:"), "{named}");
     Ok(())
 }
