@@ -317,44 +317,44 @@ fn of_injectors() -> anyhow::Result<BTreeMap<String, BTreeSet<String>>> {
     Ok(series)
 }
 
-/// What the `PodMonitor` selects is what the injector makes of the annotation.
+/// What the `PodMonitor` selects is what the injector makes of the annotation, be it the pod's or its profile's.
 #[test]
 fn the_pod_monitor_finds_the_agents() -> anyhow::Result<()> {
     let values = json!({"metrics": {"podMonitor": {"enabled": true}}});
-    let endpoint = Release::with(values)
-        .objects()?
-        .at("PodMonitor", "/spec/podMetricsEndpoints/0")?;
-    let pod = json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "shop", "annotations": {
-            "keyside.dev/inject": "true",
-            "keyside.dev/role": "shop",
-            "keyside.dev/metrics-port": "9102",
-        }},
-        "spec": {"containers": [{"name": "shop", "image": "shop"}]},
-    });
+    let monitor = Release::with(values).objects()?.at("PodMonitor", "/spec")?;
+    assert_eq!(monitor["namespaceSelector"], json!({"any": true}));
+    assert_eq!(monitor["selector"], json!({}));
     let folder = tempfile::tempdir()?;
-    let file = folder.path().join("pod.yaml");
-    std::fs::write(&file, pod.to_string())?;
-    let output = Command::new(env!("CARGO_BIN_EXE_keyside-injector"))
-        .args(["inject", "--vault-address=https://vault", "-f"])
-        .arg(&file)
-        .output()?;
-    let injected: Value = serde_yaml::from_slice(&output.stdout)?;
-    let ports = &injected["spec"]["initContainers"][0]["ports"];
-    assert_eq!(ports[0]["name"], endpoint["port"]);
-    assert_eq!(ports[0]["containerPort"], 9102);
-
-    // Prometheus makes `_` of what a label's name cannot have.
-    let annotations = pod["metadata"]["annotations"].as_object();
-    let keys = annotations.context("annotations")?.keys();
-    let labels: Vec<String> = keys
-        .map(|key| key.replace(['.', '/', '-'], "_"))
-        .map(|key| format!("__meta_kubernetes_pod_annotation_{key}"))
-        .collect();
-    let source = &endpoint["relabelings"][0]["sourceLabels"][0];
-    assert!(labels.iter().any(|label| source == label), "{labels:?}");
+    let profile = folder.path().join("default.yaml");
+    std::fs::write(&profile, r#"defaults: {metrics-port: "9102"}"#)?;
+    let asks = json!({"keyside.dev/inject": "true", "keyside.dev/role": "shop"});
+    let mut own = asks.clone();
+    own["keyside.dev/metrics-port"] = "9102".into();
+    for (annotations, profiles) in [(own, None), (asks, Some(&profile))] {
+        let pod = json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "shop", "annotations": annotations},
+            "spec": {"containers": [{"name": "shop", "image": "shop"}]},
+        });
+        let file = folder.path().join("pod.yaml");
+        std::fs::write(&file, pod.to_string())?;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keyside-injector"));
+        command.args(["inject", "--vault-address=https://vault", "-f"]);
+        command.arg(&file);
+        if let Some(profiles) = profiles {
+            command.arg("--profiles").arg(profiles);
+        }
+        let output = command.output()?;
+        let injected: Value = serde_yaml::from_slice(&output.stdout)?;
+        let ports = &injected["spec"]["initContainers"][0]["ports"];
+        let named = &monitor["podMetricsEndpoints"][0]["port"];
+        assert_eq!(
+            *ports,
+            json!([{"name": named, "containerPort": 9102}]),
+            "{pod}"
+        );
+    }
     Ok(())
 }
 
