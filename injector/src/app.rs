@@ -109,8 +109,10 @@ impl App {
         )
         .map_err(|source| Error::Tls { source })?;
         let socket = Socket::bind("health", settings.health, HEALTH_CONNECTIONS).await?;
+        let parts = (readiness, remark);
+        let health = health::Server::new(socket, parts, registry, leaving.clone());
         Ok(Self {
-            health: health::Server::new(socket, (readiness, remark), registry, leaving.clone()),
+            health: health.map_err(metrics)?,
             webhook,
             certificate,
             profiles,

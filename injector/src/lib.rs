@@ -6,6 +6,7 @@ mod admission;
 mod annotation;
 mod app;
 mod cert;
+mod check;
 mod events;
 mod inject;
 #[cfg(test)]
@@ -63,6 +64,7 @@ pub fn main() -> ExitCode {
             let logging = (settings.log_level, settings.log_json);
             start(logging, watch(*settings))
         }
+        Ok(Verb::Check(settings)) => check(&settings),
         Ok(Verb::Offline(command, defaults, rest)) => offline(command, &defaults, rest),
         Ok(Verb::Version) => print(concat!(
             "keyside-injector ",
@@ -91,6 +93,21 @@ fn offline(
     match offline::run(command, arguments, defaults, &mut streams) {
         Ok(status) => ExitCode::from(status),
         Err(failure) => fail(failure.status, &failure.error),
+    }
+}
+
+/// Says on standard output what it found; its log, on standard error, is of tries that failed.
+fn check(settings: &settings::Check) -> ExitCode {
+    if let Err(cause) = logging::init(LevelFilter::INFO, false) {
+        return fail(1, &cause);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    match runtime.map(|runtime| runtime.block_on(check::run(settings))) {
+        Ok(Ok(found)) => print(&found),
+        Ok(Err(cause)) => fail(1, &cause),
+        Err(cause) => fail(1, &cause),
     }
 }
 

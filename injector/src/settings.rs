@@ -8,6 +8,7 @@ mod parse;
 mod tests;
 mod value;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ pub(crate) enum Verb {
     /// An offline command, with the defaults that the webhook would use and what is left of the arguments.
     Offline(offline::Command, Box<admission::Defaults>, Vec<OsString>),
     Watch(Box<Watch>),
+    Check(Box<Check>),
     Version,
     Help,
 }
@@ -70,6 +72,18 @@ pub(crate) struct Watch {
     pub events: bool,
     /// Namespaces in which nothing is to be injected.
     pub excluded: Vec<String>,
+}
+
+/// What tries an injection.
+#[derive(Debug)]
+pub(crate) struct Check {
+    /// Where the pod would be.
+    pub namespace: String,
+    /// The pod's, without their prefix, beside those by which it asks.
+    pub annotations: BTreeMap<String, String>,
+    /// For how long it is tried again.
+    pub patience: Duration,
+    pub kubeconfig: Option<PathBuf>,
 }
 
 /// Whose certificates are accepted from callers.
@@ -151,6 +165,7 @@ struct Entry {
     default: &'static str,
     offline: bool,
     watch: bool,
+    check: bool,
 }
 
 const fn serve(flag: &'static str, default: &'static str) -> Entry {
@@ -159,6 +174,7 @@ const fn serve(flag: &'static str, default: &'static str) -> Entry {
         default,
         offline: false,
         watch: false,
+        check: false,
     }
 }
 
@@ -174,6 +190,14 @@ const fn both(flag: &'static str, default: &'static str) -> Entry {
 const fn run(flag: &'static str, default: &'static str) -> Entry {
     Entry {
         watch: true,
+        ..serve(flag, default)
+    }
+}
+
+/// Of `check`.
+const fn check(flag: &'static str, default: &'static str) -> Entry {
+    Entry {
+        check: true,
         ..serve(flag, default)
     }
 }
@@ -218,7 +242,13 @@ const TABLE: &[Entry] = &[
     run("period", "60s"),
     run("events", "true"),
     run("excluded-namespaces", ""),
-    run("kubeconfig", ""),
+    check("check-namespace", "default"),
+    check("check-annotations", "{}"),
+    check("check-patience", "60s"),
+    Entry {
+        check: true,
+        ..run("kubeconfig", "")
+    },
     run("log-level", "info"),
     run("log-format", "text"),
 ];
@@ -231,6 +261,7 @@ Keyside's admission webhook: puts the agent into annotated pods.
   keyside-injector lint -f FILE…       what is wrong with a manifest's annotations, for CI
   keyside-injector migrate -f FILE     annotations of vault-k8s as Keyside's
   keyside-injector watch [flags]       look for pods that ask for the agent and lack it
+  keyside-injector check [flags]       try a pod that asks, and see that it gets the agent
   keyside-injector version
 
 Each flag has a twin in the environment: --log-level is KEYSIDE_INJECTOR_LOG_LEVEL.
@@ -265,6 +296,8 @@ Each flag has a twin in the environment: --log-level is KEYSIDE_INJECTOR_LOG_LEV
   --period DURATION         watch: between two looks (60s)
   --events false            watch: no Kubernetes Events of these pods (true)
   --excluded-namespaces NAME,…         watch: where nothing is to be injected
+  --check-namespace NAME, --check-annotations JSON       check: of the pod (default, {})
+  --check-patience DURATION            check: for how long it is tried again (60s)
   --kubeconfig FILE         where the Kubernetes API is, outside a cluster
   --drain DURATION          accept this long after SIGTERM, unready (10s)
   --max-connections N       (256)

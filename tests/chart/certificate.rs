@@ -139,12 +139,3 @@ fn a_given_secret_is_mounted_and_its_authority_published_or_rendered() -> anyhow
     }
     Ok(())
 }
-
-#[test]
-fn two_who_write_the_bundle_are_refused() -> anyhow::Result<()> {
-    let given = json!({"secret": "mine", "publish": true, "caBundle": values::CA});
-    let refusal =
-        Release::with(json!({"certificate": {"mode": "given", "given": given}})).refusal()?;
-    assert!(refusal.contains("one of them"), "{refusal}");
-    Ok(())
-}

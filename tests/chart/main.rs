@@ -2,8 +2,12 @@
 
 mod annotations;
 mod certificate;
+mod check;
 mod helm;
 mod image;
+mod manifests;
+mod matrix;
+mod monitoring;
 mod objects;
 mod pages;
 mod program;

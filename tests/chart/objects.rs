@@ -1,96 +1,29 @@
 //! The objects that the chart installs, as a whole.
 
-use std::path::PathBuf;
-use std::process::Command;
+#![expect(
+    clippy::indexing_slicing,
+    reason = "JSON that lacks what a test looks for reads as null"
+)]
 
 use anyhow::Context as _;
-use keyside_harness::tools;
 use serde_json::{Value, json};
 
-use crate::helm::{Objects, Release};
+use crate::helm::{self, Release};
 use crate::values;
 
 const WEBHOOK: &str = "MutatingWebhookConfiguration";
 
-/// The oldest version that the chart accepts as it is, and the newest one that we know.
-const KUBERNETES: [&str; 2] = ["1.29.0", "1.36.0"];
-
 #[test]
 fn lints_without_a_warning() -> anyhow::Result<()> {
     Release::default().lint()?;
-    Release::with(values::everything()).lint()?;
-    Ok(())
-}
-
-#[test]
-fn renders_objects_that_the_kubernetes_schemas_accept() -> anyhow::Result<()> {
-    let releases = [
-        Release::default(),
-        Release::with(values::everything()),
-        Release {
-            name: "prod",
-            namespace: "platform",
-            ..Release::default()
-        },
-        Release::with(json!({"podDisruptionBudget": {"enabled": false}, "replicas": 1})),
-        Release::with(json!({"certificate": {"mode": "given", "given": {"secret": "mine"}}})),
-        Release::with(json!({"watch": {"enabled": true}})),
-        Release::with(json!({"image": {"tag": "edge"}, "agent": {"image": {"tag": "edge"}}})),
-    ];
-    for kubernetes in KUBERNETES {
-        let folder = tempfile::tempdir()?;
-        let (mut files, mut objects) = (Vec::new(), 0);
-        for (number, release) in releases.iter().enumerate() {
-            let release = Release {
-                kubernetes,
-                values: release.values.clone(),
-                ..*release
-            };
-            let text = release.render()?;
-            objects += Objects::read(&text)?.iter().count();
-            let file = folder.path().join(format!("{number}.yaml"));
-            std::fs::write(&file, text)?;
-            files.push(file);
-        }
-        validate(kubernetes, &files, objects)?;
-    }
-    Ok(())
-}
-
-fn validate(kubernetes: &str, files: &[PathBuf], objects: usize) -> anyhow::Result<()> {
-    let output = Command::new(tools::python()?)
-        .args(["-m", "kubernetes_validate", "--strict", "-k", kubernetes])
-        .args(files)
-        .output()
-        .context("run kubernetes-validate")?;
-    // A kind without a schema is only a remark there: so what passed is counted.
-    let report = String::from_utf8(output.stdout)?;
-    let passed = report
-        .lines()
-        .filter(|line| line.contains(" passed for resource "))
-        .count();
-    assert!(output.status.success(), "{report}");
-    assert_eq!(passed, objects, "{report}");
+    Release::with(values::everything()?).lint()?;
     Ok(())
 }
 
 #[test]
 fn renders_the_same_bytes_twice() -> anyhow::Result<()> {
-    let release = Release::with(values::everything());
+    let release = Release::with(values::everything()?);
     assert_eq!(release.render()?, release.render()?);
-    Ok(())
-}
-
-#[test]
-fn manifests_are_a_fresh_render() -> anyhow::Result<()> {
-    let file = tools::root()?.join("manifests/keyside.yaml");
-    let kept =
-        std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
-    assert_eq!(
-        kept,
-        Release::default().render()?,
-        "run `cargo xtask render`"
-    );
     Ok(())
 }
 
@@ -142,7 +75,7 @@ fn is_called_for_pods_that_ask_and_for_no_others() -> anyhow::Result<()> {
 /// Whoever renders a CA, even an empty one, takes the field away from the injector at the next upgrade.
 #[test]
 fn leaves_the_ca_to_the_injector() -> anyhow::Result<()> {
-    for release in [Release::default(), Release::with(values::everything())] {
+    for release in [Release::default(), Release::with(values::everything()?)] {
         let client = release.objects()?.at(WEBHOOK, "/webhooks/0/clientConfig")?;
         assert!(client.get("service").is_some(), "{client}");
         assert!(client.get("caBundle").is_none(), "{client}");
@@ -186,35 +119,68 @@ fn the_webhook_reaches_the_pods_through_the_service() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What Pod Security `restricted` asks for, and a little more.
+/// What Pod Security `restricted` asks for, of every pod with any values, and a little more: no file of the image can be
+/// written, and nothing runs as root. `hostNetwork` says itself that it takes `privileged`.
 #[test]
-fn the_pods_are_restricted() -> anyhow::Result<()> {
-    let objects = Release::default().objects()?;
-    assert_eq!(
-        objects.at("Deployment", "/spec/template/spec/securityContext")?,
-        json!({
-            "runAsNonRoot": true,
-            "runAsUser": 65532,
-            "runAsGroup": 65532,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        })
-    );
-    assert_eq!(
-        objects.at(
-            "Deployment",
-            "/spec/template/spec/containers/0/securityContext"
-        )?,
-        json!({
-            "allowPrivilegeEscalation": false,
-            "readOnlyRootFilesystem": true,
-            "capabilities": {"drop": ["ALL"]},
-        })
-    );
-    assert_eq!(
-        objects.at("Deployment", "/spec/template/spec/volumes")?,
-        Value::Null
-    );
+fn every_pod_is_restricted_with_any_values() -> anyhow::Result<()> {
+    let table = values::table()?;
+    let sets = table.iter().filter(|(path, _)| *path != "hostNetwork");
+    let mut sets: Vec<Value> = sets.map(|(path, entry)| entry.values(path)).collect();
+    sets.push(json!({"watch": {"enabled": true}}));
+    let mut pods = 0;
+    for (objects, values) in helm::render_all(&sets)?.iter().zip(&sets) {
+        let templates = objects.all("Deployment");
+        let templates = templates.map(|deployment| &deployment["spec"]["template"]["spec"]);
+        let tests = objects.all("Pod").map(|pod| &pod["spec"]);
+        for pod in templates.chain(tests) {
+            let wrong = unrestricted(pod);
+            assert!(wrong.is_empty(), "{wrong:?} with {values}: {pod:#}");
+            pods += 1;
+        }
+    }
+    assert!(pods > 2 * sets.len(), "{pods}");
     Ok(())
+}
+
+/// What the standard forbids of a pod's specification.
+fn unrestricted(pod: &Value) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut hold = |holds: bool, what: &str| {
+        if !holds {
+            wrong.push(what.to_owned());
+        }
+    };
+    for field in ["hostNetwork", "hostPID", "hostIPC", "initContainers"] {
+        hold(pod[field].is_null(), field);
+    }
+    let context = &pod["securityContext"];
+    hold(context["runAsNonRoot"] == true, "runAsNonRoot");
+    hold(context["runAsUser"] != 0, "runAsUser");
+    hold(
+        context["seccompProfile"]["type"] == "RuntimeDefault",
+        "seccompProfile",
+    );
+    for volume in pod["volumes"].as_array().into_iter().flatten() {
+        let known = ["configMap", "secret"];
+        let is_known = known.iter().any(|kind| volume.get(kind).is_some());
+        hold(is_known, "volumes");
+    }
+    for container in pod["containers"].as_array().into_iter().flatten() {
+        let context = &container["securityContext"];
+        hold(
+            *context
+                == json!({
+                    "allowPrivilegeEscalation": false,
+                    "readOnlyRootFilesystem": true,
+                    "capabilities": {"drop": ["ALL"]},
+                }),
+            "securityContext of the container",
+        );
+        for port in container["ports"].as_array().into_iter().flatten() {
+            hold(port["hostPort"].is_null(), "hostPort");
+        }
+    }
+    wrong
 }
 
 /// The whole of what the injector may do. A line more here is a decision, not a detail.
@@ -267,46 +233,60 @@ fn may_do_this_and_nothing_else() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Below 1.28 `matchConditions` are dropped in silence, and `Fail` would then block every pod of the cluster. Below 1.29
-/// a native sidecar is refused, or an init container that never ends.
 #[test]
-fn refuses_clusters_that_are_too_old() -> anyhow::Result<()> {
-    for (kubernetes, sidecar, why) in [
-        ("v1.27.16", "native", "matchConditions"),
-        ("v1.27.16", "classic", "matchConditions"),
-        ("v1.28.15", "native", "native sidecars"),
+fn notes_tell_the_next_step() -> anyhow::Result<()> {
+    let plain = Release::default().notes()?;
+    for step in [
+        "kubectl -n keyside rollout status deployment/keyside-injector",
+        "helm -n keyside test keyside",
+        "keyside.dev/inject: \"true\"",
+        "keyside.dev/role: \"<a role of auth/kubernetes>\"",
+        "keyside.dev/address: \"https://vault.example.com:8200\"",
     ] {
-        let refusal = Release {
-            kubernetes,
-            ..Release::with(json!({"sidecar": sidecar}))
-        }
-        .refusal()?;
-        assert!(
-            refusal.contains(kubernetes) && refusal.contains(why),
-            "{refusal}"
-        );
+        assert!(plain.contains(step), "{step}: {plain}");
     }
-    Release {
-        kubernetes: "v1.28.15",
-        ..Release::with(json!({"sidecar": "classic"}))
-    }
-    .render()?;
-    // What managed clusters append to the version is no reason to refuse them.
-    Release {
-        kubernetes: "v1.29.0-gke.1381000",
-        ..Release::default()
-    }
-    .render()?;
+    assert!(!plain.contains("Note:"), "{plain}");
     Ok(())
 }
 
+/// What an installation has to know that is not like others, and only that one.
 #[test]
-fn notes_tell_the_next_step() -> anyhow::Result<()> {
-    let notes = Release::default().notes()?;
-    assert!(notes.contains("keyside.dev/inject: \"true\""), "{notes}");
-    assert!(notes.contains("keyside.dev/address:"), "{notes}");
-
-    let notes = Release::with(json!({"vault": {"address": "https://vault:8200"}})).notes()?;
-    assert!(!notes.contains("keyside.dev/address:"), "{notes}");
+fn notes_tell_what_is_particular() -> anyhow::Result<()> {
+    let cases = [
+        (json!({"replicas": 1}), "with one replica"),
+        (
+            json!({"webhook": {"optIn": "label"}}),
+            "labels:\n       keyside.dev/inject",
+        ),
+        (
+            json!({"webhook": {"failurePolicy": "Ignore"}}),
+            "watch.enabled\ntells of such pods",
+        ),
+        (
+            json!({"certificate": {"mode": "certManager"}}),
+            "cert-manager has to run",
+        ),
+        (
+            json!({"certificate": {"mode": "given", "given": {"secret": "mine"}}}),
+            "the Secret mine has to be in namespace keyside",
+        ),
+        (json!({"hostNetwork": true}), "Pod Security is privileged"),
+        (
+            json!({"metrics": {"rules": {"enabled": true}}}),
+            "KeysideInjectorAway fires for good",
+        ),
+    ];
+    let plain = Release::default().notes()?;
+    let calls = cases
+        .iter()
+        .map(|(values, _)| json!({"values": values, "notes": true}));
+    let answers = helm::batch(&calls.collect::<Vec<_>>())?;
+    for ((values, said), answer) in cases.iter().zip(answers) {
+        let notes = answer.map_err(anyhow::Error::msg)?;
+        assert!(notes.contains(said), "{values}: {notes}");
+        assert!(!plain.contains(said), "{said}");
+    }
+    let named = Release::with(json!({"vault": {"address": "https://vault:8200"}})).notes()?;
+    assert!(!named.contains("keyside.dev/address:"), "{named}");
     Ok(())
 }

@@ -13,12 +13,14 @@ use serde_json::Value;
 use crate::helm::Release;
 
 /// The pages that people read.
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 12] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
+    "charts/keyside/README.md",
     "docs/agent.md",
+    "docs/alerts.md",
     "docs/annotations.md",
     "docs/configuration.md",
     "docs/differences.md",

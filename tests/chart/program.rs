@@ -21,7 +21,7 @@ fn the_installed_injector_becomes_ready() -> anyhow::Result<()> {
 
 #[test]
 fn the_injector_knows_every_setting_of_the_chart() -> anyhow::Result<()> {
-    becomes_ready(values::everything())
+    becomes_ready(values::everything()?)
 }
 
 #[test]
@@ -54,6 +54,16 @@ fn becomes_ready(values: Value) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What [`Installed`] installs.
+pub(crate) fn release(values: Value) -> Release {
+    Release {
+        name: "prod",
+        namespace: NAMESPACE,
+        values,
+        ..Release::default()
+    }
+}
+
 /// The injector as the chart installs it.
 pub(crate) struct Installed {
     pub(crate) objects: Objects,
@@ -66,13 +76,7 @@ pub(crate) struct Installed {
 
 impl Installed {
     pub(crate) fn start(values: Value, flags: &[&str]) -> anyhow::Result<Self> {
-        let release = Release {
-            name: "prod",
-            namespace: NAMESPACE,
-            values,
-            ..Release::default()
-        };
-        let objects = release.objects()?;
+        let objects = release(values).objects()?;
         let api = kube::ApiServer::start()?;
         let webhook = objects.the("MutatingWebhookConfiguration")?;
         let path = kube::webhook(name_of(at(webhook, "/metadata"))?);
@@ -107,6 +111,12 @@ impl Installed {
             })?;
         }
         Ok(())
+    }
+
+    /// What Prometheus reads.
+    pub(crate) fn metrics(&self) -> anyhow::Result<String> {
+        let answer = self.health.get("/metrics")?;
+        Ok(String::from_utf8(answer.body().to_vec())?)
     }
 
     fn is_guarded(&self) -> bool {

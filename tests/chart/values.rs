@@ -1,15 +1,19 @@
-//! What each value does, and that nothing but a known value is taken.
+//! What each value does, and that nothing but a known value is taken. The table is `data/values.yaml`.
 
-use std::collections::BTreeSet;
+#![expect(
+    clippy::indexing_slicing,
+    reason = "JSON that lacks what a test looks for reads as null"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
 use keyside_harness::tools;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::annotations;
-use crate::helm::{Objects, Release};
-
-const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+use crate::helm::{self, Objects, Release};
 
 /// A real one, for a century: the injector reads it at its start.
 pub(crate) const CA: &str = "\
@@ -25,300 +29,86 @@ yMznzjLSs8JaLvd31KXrFgjF55JBywIhAMRb+6/s8QFtoWCJgOdY329qASSbSFFZ\n\
 u68sOBTtSLM4\n\
 -----END CERTIFICATE-----\n";
 
-/// A value other than the default for every key of `values.yaml`.
-pub(crate) fn everything() -> Value {
-    json!({
-        "fullnameOverride": "ks",
-        "image": {"repository": "mirror:5000/injector", "tag": "edge", "digest": DIGEST, "pullPolicy": "Always"},
-        "imagePullSecrets": [{"name": "mirror"}],
-        "agent": {"image": {"repository": "mirror:5000/agent", "tag": "edge", "digest": DIGEST}, "logLevel": "warn", "logFormat": "json"},
-        "vault": {
-            "address": "https://vault.example.com:8200",
-            "ca": CA,
-            "tlsServerName": "vault",
-            "namespace": "team",
-            "authMount": "auth/prod",
-            "audience": "vault",
-        },
-        "allowAddressOverride": true,
-        "allowImageOverride": true,
-        "sidecar": "classic",
-        "profiles": {
-            "default": {
-                "defaults": {"token-mode": "0600", "proxy-port": "9000", "log-format": "json", "proxy-socket": "false"},
-                "locked": ["audience"],
-                "allow": {
-                    "addresses": ["https://eu.example", "*"],
-                    "namespaces": ["team/*", "team/shop", "*"],
-                    "images": ["mirror:5000/agent:*", "mirror/agent@sha256:*"],
-                },
-                "strict": true,
-                "openshift": true,
-            },
-            "eu": {"overridable": ["role", "containers"]},
-            "plain": {},
-        },
-        "replicas": 3,
-        "logLevel": "debug",
-        "logFormat": "text",
-        "webhook": {
-            "failurePolicy": "Ignore",
-            "timeoutSeconds": 10,
-            "excludedNamespaces": ["legacy"],
-            "namespaceLabels": {"keyside": "on"},
-        },
-        "certificate": {"self": {"leafLifetime": "48h", "settle": "30s"}},
-        "denialEvents": true,
-        "callers": {"configMap": "callers", "key": "api.pem", "names": ["api", "other"]},
-        "drainSeconds": 25,
-        "podDisruptionBudget": {"enabled": true, "maxUnavailable": 2},
-        "serviceAccount": {"annotations": {"a": "account"}},
-        "service": {"annotations": {"a": "service"}},
-        "resources": {"requests": {"cpu": "50m", "memory": "32Mi"}, "limits": {"memory": "96Mi"}},
-        "podAnnotations": {"a": "pod"},
-        "podLabels": {"l": "pod"},
-        "nodeSelector": {"disk": "ssd"},
-        "tolerations": [{"key": "k", "operator": "Exists", "effect": "NoSchedule"}],
-        "affinity": {"nodeAffinity": {}},
-        "priorityClassName": "system-cluster-critical",
-        "topologySpread": {"whenUnsatisfiable": "DoNotSchedule"},
-    })
+/// Values that a running injector and everything beside it can have at once.
+pub(crate) fn everything() -> anyhow::Result<Value> {
+    let mut values: Value = read("tests/chart/data/everything.yaml")?;
+    put(&mut values, "vault.ca", CA.into());
+    Ok(values)
 }
 
-/// Which value is seen where, once [`everything`] is set: value, place (see [`at`]), what is there.
-const EFFECTS: [(&str, &str, &str); 49] = [
-    (
-        "fullnameOverride",
-        "Service /metadata/name",
-        r#""ks-injector""#,
-    ),
-    ("image.repository", "container /image", INJECTOR),
-    ("image.digest", "container /image", INJECTOR),
-    (
-        "image.pullPolicy",
-        "container /imagePullPolicy",
-        r#""Always""#,
-    ),
-    (
-        "imagePullSecrets",
-        "pod /imagePullSecrets",
-        r#"[{"name": "mirror"}]"#,
-    ),
-    ("agent.image.repository", "env AGENT_IMAGE", AGENT),
-    ("agent.image.digest", "env AGENT_IMAGE", AGENT),
-    (
-        "vault.address",
-        "env VAULT_ADDRESS",
-        r#""https://vault.example.com:8200""#,
-    ),
-    ("agent.logLevel", "env AGENT_LOG_LEVEL", r#""warn""#),
-    ("agent.logFormat", "env AGENT_LOG_FORMAT", r#""json""#),
-    (
-        "vault.ca",
-        "env VAULT_CA_FILE",
-        r#""/etc/keyside/vault-ca.pem""#,
-    ),
-    (
-        "vault.tlsServerName",
-        "env VAULT_TLS_SERVER_NAME",
-        r#""vault""#,
-    ),
-    ("vault.namespace", "env VAULT_NAMESPACE", r#""team""#),
-    (
-        "allowAddressOverride",
-        "env ALLOW_ADDRESS_OVERRIDE",
-        r#""true""#,
-    ),
-    (
-        "allowImageOverride",
-        "env ALLOW_IMAGE_OVERRIDE",
-        r#""true""#,
-    ),
-    ("vault.authMount", "env AUTH_MOUNT", r#""auth/prod""#),
-    ("vault.audience", "env AUDIENCE", r#""vault""#),
-    ("sidecar", "env SIDECAR", r#""classic""#),
-    ("profiles", "env PROFILES", r#""/etc/keyside-profiles""#),
-    ("replicas", "Deployment /spec/replicas", "3"),
-    ("logLevel", "env LOG_LEVEL", r#""debug""#),
-    ("logFormat", "env LOG_FORMAT", r#""text""#),
-    (
-        "webhook.failurePolicy",
-        "webhook /failurePolicy",
-        r#""Ignore""#,
-    ),
-    ("webhook.timeoutSeconds", "webhook /timeoutSeconds", "10"),
-    (
-        "webhook.excludedNamespaces",
-        "webhook /namespaceSelector/matchExpressions/0/values/3",
-        r#""legacy""#,
-    ),
-    (
-        "webhook.namespaceLabels",
-        "webhook /namespaceSelector/matchLabels/keyside",
-        r#""on""#,
-    ),
-    (
-        "certificate.self.leafLifetime",
-        "env LEAF_LIFETIME",
-        r#""48h""#,
-    ),
-    ("certificate.self.settle", "env SETTLE", r#""30s""#),
-    ("denialEvents", "env DENIAL_EVENTS", r#""true""#),
-    ("denialEvents", "webhook /sideEffects", r#""NoneOnDryRun""#),
-    (
-        "denialEvents",
-        "ClusterRole /rules/1",
-        r#"{"apiGroups": [""], "resources": ["events"], "verbs": ["create"]}"#,
-    ),
-    (
-        "callers.configMap",
-        "pod /volumes/2/configMap/name",
-        r#""callers""#,
-    ),
-    (
-        "callers.key",
-        "env CLIENT_CA",
-        r#""/etc/keyside-callers/api.pem""#,
-    ),
-    ("callers.names", "env CLIENT_NAMES", r#""api,other""#),
-    ("drainSeconds", "env DRAIN", r#""25s""#),
-    ("drainSeconds", "pod /terminationGracePeriodSeconds", "45"),
-    (
-        "podDisruptionBudget.maxUnavailable",
-        "PodDisruptionBudget /spec/maxUnavailable",
-        "2",
-    ),
-    (
-        "serviceAccount.annotations",
-        "ServiceAccount /metadata/annotations/a",
-        r#""account""#,
-    ),
-    (
-        "service.annotations",
-        "Service /metadata/annotations/a",
-        r#""service""#,
-    ),
-    (
-        "resources.requests.cpu",
-        "container /resources/requests/cpu",
-        r#""50m""#,
-    ),
-    (
-        "resources.requests.memory",
-        "container /resources/requests/memory",
-        r#""32Mi""#,
-    ),
-    (
-        "resources.limits.memory",
-        "container /resources/limits/memory",
-        r#""96Mi""#,
-    ),
-    (
-        "podAnnotations",
-        "Deployment /spec/template/metadata/annotations/a",
-        r#""pod""#,
-    ),
-    (
-        "podLabels",
-        "Deployment /spec/template/metadata/labels/l",
-        r#""pod""#,
-    ),
-    ("nodeSelector", "pod /nodeSelector/disk", r#""ssd""#),
-    (
-        "tolerations",
-        "pod /tolerations/0",
-        r#"{"key": "k", "operator": "Exists", "effect": "NoSchedule"}"#,
-    ),
-    ("affinity", "pod /affinity/nodeAffinity", "{}"),
-    (
-        "priorityClassName",
-        "pod /priorityClassName",
-        r#""system-cluster-critical""#,
-    ),
-    (
-        "topologySpread.whenUnsatisfiable",
-        "pod /topologySpreadConstraints/0/whenUnsatisfiable",
-        r#""DoNotSchedule""#,
-    ),
-];
+/// A row of the table.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Entry {
+    set: Value,
+    #[serde(default)]
+    with: Value,
+    #[serde(default)]
+    sees: BTreeMap<String, Value>,
+    #[serde(default)]
+    gone: Vec<String>,
+    wrong: Vec<Value>,
+}
 
-const INJECTOR: &str = r#""mirror:5000/injector@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef""#;
-const AGENT: &str = r#""mirror:5000/agent@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef""#;
+impl Entry {
+    /// The values without which that of this row has no effect.
+    fn without(&self) -> Value {
+        if self.with.is_null() {
+            json!({})
+        } else {
+            self.with.clone()
+        }
+    }
 
-/// What is at a place: a kind, or a part that is named often, and a JSON pointer into it; or a setting of the injector.
+    /// With the value of this row.
+    pub(crate) fn values(&self, path: &str) -> Value {
+        let mut values = self.without();
+        put(&mut values, path, self.set.clone());
+        values
+    }
+}
+
+/// By the value's path, with dots.
+pub(crate) fn table() -> anyhow::Result<BTreeMap<String, Entry>> {
+    read("tests/chart/data/values.yaml")
+}
+
+fn read<T: for<'de> Deserialize<'de>>(file: &str) -> anyhow::Result<T> {
+    let text = std::fs::read_to_string(tools::root()?.join(file))?;
+    serde_yaml::from_str(&text).with_context(|| format!("read {file}"))
+}
+
+/// Sets what is at a path with dots.
+fn put(values: &mut Value, path: &str, value: Value) {
+    let place = path.split('.').fold(values, |place, key| &mut place[key]);
+    *place = value;
+}
+
+/// What is at a place: `Kind pointer`, or `env NAME` of a container (see the table).
 fn at(objects: &Objects, place: &str) -> anyhow::Result<Value> {
     let (part, pointer) = place.split_once(' ').context("a place is two words")?;
-    match part {
-        "container" => objects.at(
-            "Deployment",
-            &format!("/spec/template/spec/containers/0{pointer}"),
-        ),
-        "pod" => objects.at("Deployment", &format!("/spec/template/spec{pointer}")),
-        "webhook" => objects.at(
-            "MutatingWebhookConfiguration",
-            &format!("/webhooks/0{pointer}"),
-        ),
-        "env" => {
-            let variables = at(objects, "container /env")?;
-            let mut all = variables.as_array().context("variables")?.iter();
-            let found =
-                all.find(|variable| variable["name"] == format!("KEYSIDE_INJECTOR_{pointer}"));
-            Ok(found.map_or(Value::Null, |variable| variable["value"].clone()))
-        }
-        kind => objects.at(kind, pointer),
-    }
-}
-
-/// Values whose effect has a test of its own below.
-const ELSEWHERE: [&str; 19] = [
-    "watch.enabled",
-    "watch.replicas",
-    "watch.period",
-    "watch.events",
-    "watch.resources.requests.cpu",
-    "watch.resources.requests.memory",
-    "watch.resources.limits.memory",
-    "certificate.mode",
-    "certificate.certManager.issuer.name",
-    "certificate.certManager.issuer.kind",
-    "certificate.certManager.issuer.group",
-    "certificate.certManager.duration",
-    "certificate.certManager.renewBefore",
-    "certificate.given.secret",
-    "certificate.given.publish",
-    "certificate.given.caBundle",
-    "image.tag",
-    "agent.image.tag",
-    "podDisruptionBudget.enabled",
-];
-
-#[test]
-fn every_value_has_its_effect() -> anyhow::Result<()> {
-    let (before, after) = (
-        Release::default().objects()?,
-        Release::with(everything()).objects()?,
-    );
-    for (value, place, expected) in EFFECTS {
-        let expected: Value = serde_json::from_str(expected)?;
-        assert_eq!(at(&after, place)?, expected, "{value}");
-        assert_ne!(
-            at(&before, place)?,
-            expected,
-            "{value}: so by default already"
-        );
-    }
-    Ok(())
+    let Some(component) = part.strip_prefix("env") else {
+        return objects.at(part, pointer);
+    };
+    let container = match component {
+        "" => objects.at("Deployment@injector", "/spec/template/spec/containers/0")?,
+        "@test" => objects.at("Pod@test", "/spec/containers/0")?,
+        other => objects.at(
+            &format!("Deployment{other}"),
+            "/spec/template/spec/containers/0",
+        )?,
+    };
+    let mut all = container["env"].as_array().context("variables")?.iter();
+    let found = all.find(|variable| variable["name"] == format!("KEYSIDE_INJECTOR_{pointer}"));
+    Ok(found.map_or(Value::Null, |variable| variable["value"].clone()))
 }
 
 #[test]
-fn every_value_of_the_file_is_tried() -> anyhow::Result<()> {
-    let text = std::fs::read_to_string(tools::root()?.join("charts/keyside/values.yaml"))?;
-    let defaults: Value = serde_yaml::from_str(&text).context("read values.yaml")?;
+fn every_value_of_the_file_is_in_the_table() -> anyhow::Result<()> {
     let mut written = BTreeSet::new();
-    leaves(&defaults, "", &mut written);
-
-    let tried = EFFECTS.iter().map(|(value, ..)| *value).chain(ELSEWHERE);
-    assert_eq!(written, tried.map(str::to_owned).collect());
+    leaves(&read("charts/keyside/values.yaml")?, "", &mut written);
+    let tried: BTreeSet<String> = table()?.into_keys().collect();
+    assert_eq!(written, tried);
     Ok(())
 }
 
@@ -342,33 +132,180 @@ fn leaves(value: &Value, path: &str, found: &mut BTreeSet<String>) {
 }
 
 #[test]
-fn a_tag_is_used_where_no_digest_is_given() -> anyhow::Result<()> {
-    let version = env!("CARGO_PKG_VERSION");
-    let plain = Release::default().objects()?;
-    assert_eq!(
-        at(&plain, "container /image")?,
-        format!("keyside-injector:{version}")
-    );
-    assert_eq!(
-        at(&plain, "env AGENT_IMAGE")?,
-        format!("keyside-agent:{version}")
-    );
-
-    let tagged = json!({"image": {"tag": "edge"}, "agent": {"image": {"tag": "edge"}}});
-    let tagged = Release::with(tagged).objects()?;
-    assert_eq!(at(&tagged, "container /image")?, "keyside-injector:edge");
-    assert_eq!(at(&tagged, "env AGENT_IMAGE")?, "keyside-agent:edge");
+fn every_value_has_its_effect() -> anyhow::Result<()> {
+    let table = table()?;
+    let both = table
+        .iter()
+        .flat_map(|(path, entry)| [entry.without(), entry.values(path)]);
+    let renders = helm::render_all(&both.collect::<Vec<_>>())?;
+    for ((path, entry), renders) in table.iter().zip(renders.chunks(2)) {
+        let [before, after] = renders else {
+            anyhow::bail!("two renders for each");
+        };
+        assert!(
+            !entry.sees.is_empty() || !entry.gone.is_empty(),
+            "{path}: no effect is named"
+        );
+        for (place, expected) in &entry.sees {
+            let found = at(after, place).with_context(|| path.clone())?;
+            assert_eq!(found, *expected, "{path}: {place}");
+            let default = at(before, place).unwrap_or(Value::Null);
+            let is_new = default != *expected || before.all(place_kind(place)).count() == 0;
+            assert!(is_new, "{path}: {place} is so by default already");
+        }
+        for kind in &entry.gone {
+            assert!(before.all(kind).count() > 0, "{path}: there is no {kind}");
+            assert_eq!(after.all(kind).count(), 0, "{path}: there is a {kind}");
+        }
+    }
     Ok(())
 }
 
+fn place_kind(place: &str) -> &str {
+    place.split(' ').next().unwrap_or_default()
+}
+
 #[test]
-fn the_disruption_budget_can_be_left_out() -> anyhow::Result<()> {
-    let objects = Release::with(json!({"podDisruptionBudget": {"enabled": false}})).objects()?;
-    assert!(
-        objects
-            .iter()
-            .all(|object| object["kind"] != "PodDisruptionBudget")
-    );
+fn every_wrong_value_is_refused_by_its_path() -> anyhow::Result<()> {
+    let table = table()?;
+    let mut wrong = Vec::new();
+    for (path, entry) in &table {
+        assert!(!entry.wrong.is_empty(), "{path}: nothing wrong is named");
+        wrong.extend(entry.wrong.iter().map(|value| (path, value)));
+    }
+    let calls = wrong.iter().map(|(path, value)| {
+        let mut values = json!({});
+        put(&mut values, path, (*value).clone());
+        json!({ "values": values })
+    });
+    let answers = helm::batch(&calls.collect::<Vec<_>>())?;
+    for ((path, value), answer) in wrong.iter().zip(answers) {
+        let pointer = format!("at '/{}", path.replace('.', "/"));
+        match answer {
+            Ok(_) => panic!("{path}: {value} is taken"),
+            Err(refusal) => assert!(refusal.contains(&pointer), "{path}: {value}: {refusal}"),
+        }
+    }
+    Ok(())
+}
+
+/// Helm takes `null` for "not there", which templates would have to expect everywhere.
+#[test]
+fn no_value_can_be_taken_away() -> anyhow::Result<()> {
+    let table = table()?;
+    // What a container asks for may be less; a label is the user's own.
+    let may_go = |path: &str| path.contains("resources.") || path.contains("dashboard.labels.");
+    let paths: Vec<&String> = table.keys().filter(|path| !may_go(path)).collect();
+    let calls = paths.iter().map(|path| {
+        let mut values = json!({});
+        put(&mut values, path, Value::Null);
+        json!({ "values": values })
+    });
+    for (path, answer) in paths.iter().zip(helm::batch(&calls.collect::<Vec<_>>())?) {
+        let refusal = answer.err().with_context(|| format!("{path}: null"))?;
+        let (parent, key) = path.rsplit_once('.').unwrap_or(("", path));
+        let parent = parent.replace('.', "/");
+        let slash = if parent.is_empty() { "" } else { "/" };
+        let expected = format!("at '{slash}{parent}': missing property '{key}'");
+        assert!(refusal.contains(&expected), "{refusal}");
+    }
+    Ok(())
+}
+
+/// No level takes a key that it does not know, and none of free keys one that Kubernetes would not take.
+#[test]
+fn an_unknown_key_is_refused_at_every_level() -> anyhow::Result<()> {
+    let schema: Value = read("charts/keyside/values.schema.json")?;
+    let mut levels = Vec::new();
+    closed(&schema, &schema, &mut Vec::new(), &mut levels);
+    assert!(levels.len() > 60, "{levels:?}");
+    let calls = levels.iter().map(|level| {
+        let inside = json!({ UNKNOWN: 1 });
+        let values = level.iter().rev().fold(inside, |inside, step| match step {
+            Step::Key(key) => json!({ key: inside }),
+            Step::Item => json!([inside]),
+        });
+        json!({ "values": values })
+    });
+    let answers = helm::batch(&calls.collect::<Vec<_>>())?;
+    for (level, answer) in levels.iter().zip(answers) {
+        let path: String = level.iter().map(Step::pointer).collect();
+        let refusal = answer.err().with_context(|| format!("at {path}"))?;
+        let expected = format!("at '{path}': additional properties '{UNKNOWN}' not allowed");
+        assert!(refusal.contains(&expected), "{path}: {refusal}");
+    }
+    Ok(())
+}
+
+const UNKNOWN: &str = "no such key";
+
+#[derive(Clone, Debug)]
+enum Step {
+    Key(String),
+    Item,
+}
+
+impl Step {
+    fn pointer(&self) -> String {
+        match self {
+            Self::Key(key) => format!("/{key}"),
+            Self::Item => "/0".to_owned(),
+        }
+    }
+}
+
+/// Every object below a part of the schema, each of which has to be closed.
+fn closed(schema: &Value, part: &Value, path: &mut Vec<Step>, levels: &mut Vec<Vec<Step>>) {
+    if let Some(reference) = part["$ref"].as_str() {
+        let definition = schema.pointer(reference.trim_start_matches('#'));
+        return closed(schema, definition.unwrap_or(&Value::Null), path, levels);
+    }
+    if part["type"] == "object" {
+        assert_eq!(part["additionalProperties"], false, "{path:?} is open");
+        levels.push(path.clone());
+    }
+    let mut below = |step, part| {
+        path.push(step);
+        closed(schema, part, path, levels);
+        path.pop();
+    };
+    for (key, part) in part["properties"].as_object().into_iter().flatten() {
+        // Helm puts it into every chart, and this one reads nothing from it.
+        if key != "global" {
+            below(Step::Key(key.clone()), part);
+        }
+    }
+    for (_, part) in part["patternProperties"].as_object().into_iter().flatten() {
+        below(Step::Key("a".to_owned()), part);
+    }
+    if part["items"].is_object() {
+        below(Step::Item, &part["items"]);
+    }
+}
+
+/// Values that are right each, and not together.
+#[test]
+fn contradictions_are_refused() -> anyhow::Result<()> {
+    let given = |secret| json!({"certificate": {"mode": "given", "given": {"secret": secret, "publish": true, "caBundle": CA}}});
+    for (values, said) in [
+        (given("mine"), "one of them"),
+        (given(""), "/certificate/given/secret"),
+        (
+            json!({"port": 9000, "healthPort": 9000}),
+            "port and healthPort: both are 9000",
+        ),
+        (
+            json!({"certificate": {"certManager": {"duration": "48h"}}}),
+            "certificate.certManager.renewBefore is 720h",
+        ),
+        (
+            json!({"autoscaling": {"enabled": true, "minReplicas": 6}}),
+            "autoscaling.minReplicas is 6",
+        ),
+    ] {
+        let refusal = Release::with(values.clone()).refusal()?;
+        assert!(refusal.contains(said), "{values}: {refusal}");
+    }
     Ok(())
 }
 
@@ -378,118 +315,37 @@ fn objects_are_named_after_the_release() -> anyhow::Result<()> {
         ("keyside", "keyside-injector"),
         ("my-keyside", "my-keyside-injector"),
         ("prod", "prod-keyside-injector"),
+        // A number is a name too, and no number in YAML.
+        ("7", "7-keyside-injector"),
     ] {
-        let objects = Release {
+        let release = Release {
             name: release,
             ..Release::default()
-        }
-        .objects()?;
+        };
+        let objects = release.objects()?;
         for object in objects.iter() {
             assert_eq!(object["metadata"]["name"], name, "{}", object["kind"]);
+            let instance = &object["metadata"]["labels"]["app.kubernetes.io/instance"];
+            assert_eq!(*instance, release.name);
         }
+        let selector = objects.at("Service", "/spec/selector/app.kubernetes.io~1instance")?;
+        assert_eq!(selector, release.name);
     }
     Ok(())
 }
 
-/// What is wrong, and the path by which Helm has to name it.
+/// Labels of the user's never change what a selector finds.
 #[test]
-fn wrong_values_are_refused_by_their_path() -> anyhow::Result<()> {
-    for (values, path) in [
-        (json!({"replicaCount": 3}), "'replicaCount'"),
-        (
-            json!({"webhook": {"failurepolicy": "Fail"}}),
-            "'failurepolicy'",
-        ),
-        (
-            json!({"webhook": {"failurePolicy": "Maybe"}}),
-            "/webhook/failurePolicy",
-        ),
-        (
-            json!({"webhook": {"timeoutSeconds": 99}}),
-            "/webhook/timeoutSeconds",
-        ),
-        (
-            json!({"webhook": {"excludedNamespaces": ["Not A Name"]}}),
-            "/webhook/excludedNamespaces/0",
-        ),
-        (json!({"replicas": -1}), "/replicas"),
-        (json!({"replicas": "2"}), "/replicas"),
-        (json!({"logLevel": "loud"}), "/logLevel"),
-        (json!({"image": {"digest": "latest"}}), "/image/digest"),
-        (
-            json!({"profiles": {"Gold": {}}}),
-            "invalid propertyName 'Gold'",
-        ),
-        (
-            json!({"profiles": {"gold": {"default": {}}}}),
-            "/profiles/gold",
-        ),
-        (
-            json!({"profiles": {"gold": {"defaults": {"roll": "x"}}}}),
-            "invalid propertyName 'roll'",
-        ),
-        (
-            json!({"profiles": {"gold": {"defaults": {"token": true}}}}),
-            "/profiles/gold/defaults/token",
-        ),
-        (
-            json!({"profiles": {"gold": {"locked": ["inject"]}}}),
-            "/profiles/gold/locked/0",
-        ),
-        (
-            json!({"profiles": {"gold": {"locked": [], "overridable": []}}}),
-            "/profiles/gold",
-        ),
-        (
-            json!({"profiles": {"gold": {"allow": {"namespaces": ["team*"]}}}}),
-            "/profiles/gold/allow/namespaces/0",
-        ),
-        (
-            json!({"profiles": {"gold": {"allow": {"images": ["mirror/agent*"]}}}}),
-            "/profiles/gold/allow/images/0",
-        ),
-        (
-            json!({"vault": {"address": "vault.example.com"}}),
-            "/vault/address",
-        ),
-        (
-            json!({"vault": {"authMount": "/auth/kubernetes/"}}),
-            "/vault/authMount",
-        ),
-        (
-            json!({"resources": {"limits": {"memory": "much"}}}),
-            "/resources/limits/memory",
-        ),
-        (json!({"certificate": {"mode": "own"}}), "/certificate/mode"),
-        (
-            json!({"certificate": {"mode": "given"}}),
-            "/certificate/given/secret",
-        ),
-        (
-            json!({"certificate": {"self": {"leafLifetime": "7 days"}}}),
-            "/certificate/self/leafLifetime",
-        ),
-        (
-            json!({"certificate": {"certManager": {"duration": "90d"}}}),
-            "/certificate/certManager/duration",
-        ),
-        (
-            json!({"certificate": {"given": {"caBundle": "no certificate"}}}),
-            "/certificate/given/caBundle",
-        ),
-        (json!({"watch": {"period": "often"}}), "/watch/period"),
-        (json!({"watch": {"replicas": 0}}), "/watch/replicas"),
-        (json!({"callers": {"key": "a/b"}}), "/callers/key"),
-        (json!({"callers": {"names": ["a,b"]}}), "/callers/names/0"),
-        (json!({"drainSeconds": -1}), "/drainSeconds"),
-        (json!({"podAnnotations": {"a": true}}), "/podAnnotations/a"),
-        (
-            json!({"topologySpread": {"whenUnsatisfiable": "Never"}}),
-            "/topologySpread/whenUnsatisfiable",
-        ),
-    ] {
-        let refusal = Release::with(values.clone()).refusal()?;
-        assert!(refusal.contains(path), "{values}: {refusal}");
+fn the_charts_own_labels_stay() -> anyhow::Result<()> {
+    let name = json!({"app.kubernetes.io/name": "ours", "app.kubernetes.io/component": "ours"});
+    let values = json!({"commonLabels": name, "podLabels": name, "watch": {"enabled": true}});
+    let objects = Release::with(values).objects()?;
+    for deployment in objects.all("Deployment") {
+        let labels = &deployment["spec"]["template"]["metadata"]["labels"];
+        let selector = deployment["spec"]["selector"]["matchLabels"].as_object();
+        for (key, value) in selector.context("a selector")? {
+            assert_eq!(labels[key], *value);
+        }
     }
     Ok(())
 }
@@ -497,12 +353,17 @@ fn wrong_values_are_refused_by_their_path() -> anyhow::Result<()> {
 /// The schema knows every key that the injector reads, but for those by which a pod asks.
 #[test]
 fn a_profile_may_set_every_annotation() -> anyhow::Result<()> {
-    let text = std::fs::read_to_string(tools::root()?.join("charts/keyside/values.schema.json"))?;
-    let schema: Value = serde_json::from_str(&text)?;
-    let keys = schema["definitions"]["annotation"]["enum"].as_array();
-    let keys = keys.context("no keys")?.iter().filter_map(Value::as_str);
-    let mut keys: BTreeSet<String> = keys.map(str::to_owned).collect();
-    keys.extend(["inject", "profile"].map(str::to_owned));
-    assert_eq!(keys, annotations::known()?);
+    let schema: Value = read("charts/keyside/values.schema.json")?;
+    let named = schema["definitions"]["annotation"]["enum"].as_array();
+    let named = named.context("no keys")?.iter().filter_map(Value::as_str);
+    let mut named: BTreeSet<String> = named.map(str::to_owned).collect();
+    let set = schema["definitions"]["annotationValues"]["properties"].as_object();
+    assert_eq!(
+        named,
+        set.context("no values")?.keys().cloned().collect(),
+        "annotation and annotationValues"
+    );
+    named.extend(["inject", "profile"].map(str::to_owned));
+    assert_eq!(named, annotations::known()?);
     Ok(())
 }

@@ -319,6 +319,12 @@ fn is_unready_while_the_api_trusts_someone_else() -> anyhow::Result<()> {
     let cluster = Cluster::start()?;
     let injector = cluster.injector(&[])?;
     injector.wait_until_ready()?;
+    let metrics = || -> anyhow::Result<(u8, u8)> {
+        let ready = injector.metric("keyside_injector_ready")?;
+        let trusted = injector.metric("keyside_injector_certificate_trusted")?;
+        Ok((ready, trusted))
+    };
+    assert_eq!(metrics()?, (1, 1));
     cluster.api.fail(
         Method::PATCH,
         "/mutatingwebhookconfigurations/",
@@ -328,8 +334,11 @@ fn is_unready_while_the_api_trusts_someone_else() -> anyhow::Result<()> {
     injector.wait_for_readiness(|status, text| {
         status == 503 && text.contains("publishing the caBundle")
     })?;
+    assert_eq!(metrics()?, (0, 0));
     cluster.api.heal();
-    injector.wait_until_ready()
+    injector.wait_until_ready()?;
+    assert_eq!(metrics()?, (1, 1));
+    Ok(())
 }
 
 #[test]

@@ -26,6 +26,10 @@ fn a_given_certificate_is_served_and_read_again_when_it_changes() -> anyhow::Res
             .review(&cluster::recording("plain")?)
     };
     assert_eq!(call(&pki.ca(), SERVICE)?.status, 200);
+    // Who publishes its authority is not known, nor whether they did.
+    let trusted = injector.metric::<u8>("keyside_injector_certificate_trusted");
+    assert!(trusted.is_err(), "{trusted:?}");
+    assert_eq!(injector.metric::<u8>("keyside_injector_ready")?, 1);
     // Half of a pair is no pair: the old one stays.
     std::fs::write(&leaf.key_path, "nonsense")?;
     poll::until("a failed look", poll::LIMIT, || {

@@ -25,7 +25,7 @@ Usage: cargo xtask <command>
            count what an answer from the cache takes, and hold it against what is on record
   simulate play ten thousand agents on virtual time against a server of the measured capacity
   release  build both binaries as they are released: static, stripped, small
-  render   render docs/configuration.md and manifests/
+  render   render docs/configuration.md, the chart's README and manifests/
   tools    install the real parts into .tools (the other commands do so, too)
 ";
 

@@ -1,5 +1,5 @@
-//! Renders what is made from something else in the tree: `docs/configuration.md` from the agent's own keys, and
-//! `manifests/` from the chart, with the real Helm engine.
+//! Renders what is made from something else in the tree: `docs/configuration.md` from the agent's own keys, the chart's
+//! README from the comments of its values, and `manifests/` from the chart, with the real Helm engine.
 
 use std::process::Command;
 
@@ -10,16 +10,22 @@ use keyside_harness::tools as parts;
 use crate::{console, shell, tools};
 
 const PAGE: &str = "docs/configuration.md";
+const README: &str = "charts/keyside/README.md";
 const MANIFEST: &str = "manifests/keyside.yaml";
 
 pub(crate) fn run() -> anyhow::Result<()> {
     write(PAGE, &reference::page())?;
     tools::install()?;
+    write(README, &python(&["charts/readme.py", "charts/keyside"])?)?;
+    write(
+        MANIFEST,
+        &python(&["charts/render.py", "render", "charts/keyside"])?,
+    )
+}
+
+fn python(arguments: &[&str]) -> anyhow::Result<String> {
     let mut command = Command::new(parts::python()?);
-    command
-        .args(["charts/render.py", "render", "charts/keyside"])
-        .current_dir(parts::root()?);
-    write(MANIFEST, &shell::output(&mut command)?)
+    shell::output(command.args(arguments).current_dir(parts::root()?))
 }
 
 fn write(target: &str, text: &str) -> anyhow::Result<()> {

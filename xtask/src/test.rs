@@ -56,6 +56,9 @@ fn steps() -> anyhow::Result<Vec<(&'static str, Command)>> {
             shell::cargo(["test", "--workspace", "--all-targets", "--no-fail-fast"])?,
         ));
     }
+    if !shell::succeeds(Command::new("promtool").arg("--version")) {
+        console::note("promtool is not here, so the alerts are not played.");
+    }
     steps.push(("bench, quick", shell::cargo(["xtask", "bench", "--quick"])?));
     steps.push(("instructions", shell::cargo(["xtask", "instructions"])?));
     if shell::succeeds(&mut shell::cargo(["deny", "--version"])?) {

@@ -21,9 +21,3 @@ true
 {{- .Values.certificate.given.secret -}}
 {{- end -}}
 {{- end -}}
-
-{{- define "keyside.refuseTwoBundles" -}}
-{{- if and (eq .Values.certificate.mode "given") .Values.certificate.given.publish .Values.certificate.given.caBundle -}}
-{{- fail "certificate.given.publish and certificate.given.caBundle: one of them, for both would write the caBundle" -}}
-{{- end -}}
-{{- end -}}

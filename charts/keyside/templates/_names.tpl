@@ -13,6 +13,12 @@
 {{- printf "%s-injector" (include "keyside.fullname" .) -}}
 {{- end -}}
 
+{{/* The ServiceAccount of the injector. */}}
+{{- define "keyside.account" -}}
+{{- $own := ternary (include "keyside.injector" .) "default" .Values.serviceAccount.create -}}
+{{- default $own .Values.serviceAccount.name -}}
+{{- end -}}
+
 {{/* The ConfigMap of the profiles. */}}
 {{- define "keyside.profiles" -}}
 {{- printf "%s-profiles" (include "keyside.injector" .) -}}
@@ -21,36 +27,6 @@
 {{/* The Secret in which the injector keeps its certificate. The chart only names it. */}}
 {{- define "keyside.certificateSecret" -}}
 {{- printf "%s-certificate" (include "keyside.injector" .) -}}
-{{- end -}}
-
-{{/* These select the pods and can never change within a release. */}}
-{{- define "keyside.selectorLabels" -}}
-app.kubernetes.io/name: keyside-injector
-app.kubernetes.io/instance: {{ .Release.Name }}
-{{- end -}}
-
-{{- define "keyside.labels" -}}
-{{ include "keyside.selectorLabels" . }}
-app.kubernetes.io/component: injector
-app.kubernetes.io/part-of: keyside
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
-{{- end -}}
-
-{{/* Of what looks for pods without the agent: the Service must not select it. */}}
-{{- define "keyside.watchSelectorLabels" -}}
-app.kubernetes.io/name: keyside-injector-watch
-app.kubernetes.io/instance: {{ .Release.Name }}
-{{- end -}}
-
-{{- define "keyside.watchLabels" -}}
-{{ include "keyside.watchSelectorLabels" . }}
-app.kubernetes.io/component: watch
-app.kubernetes.io/part-of: keyside
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
 {{/* Takes a list: the image's values, the default tag. */}}

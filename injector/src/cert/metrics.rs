@@ -2,13 +2,14 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use prometheus::{GaugeVec, IntCounter, Opts, Registry};
+use prometheus::{GaugeVec, IntCounter, IntGaugeVec, Opts, Registry};
 
 #[derive(Clone)]
 pub(crate) struct Metrics {
     pub rotations: IntCounter,
     pub failures: IntCounter,
     expiry: GaugeVec,
+    trusted: IntGaugeVec,
 }
 
 impl Metrics {
@@ -29,10 +30,18 @@ impl Metrics {
                 ),
                 &["certificate"],
             )?,
+            trusted: IntGaugeVec::new(
+                Opts::new(
+                    "keyside_injector_certificate_trusted",
+                    "1 while the webhook configuration's caBundle trusts what is served, 0 while it does not.",
+                ),
+                &[],
+            )?,
         };
         registry.register(Box::new(metrics.rotations.clone()))?;
         registry.register(Box::new(metrics.failures.clone()))?;
         registry.register(Box::new(metrics.expiry.clone()))?;
+        registry.register(Box::new(metrics.trusted.clone()))?;
         Ok(metrics)
     }
 
@@ -42,6 +51,12 @@ impl Metrics {
 
     pub(crate) fn authority_expires(&self, at: SystemTime) {
         self.expires("authority", at);
+    }
+
+    /// Not said where somebody else publishes: then it is not known.
+    pub(crate) fn trusted(&self, is_trusted: bool) {
+        let none: &[&str] = &[];
+        self.trusted.with_label_values(none).set(is_trusted.into());
     }
 
     fn expires(&self, certificate: &str, at: SystemTime) {

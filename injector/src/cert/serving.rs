@@ -82,6 +82,7 @@ impl Serving {
     pub(crate) fn look(&mut self, published: &Published, now: SystemTime) {
         if let Some(leaf) = &mut self.leaf {
             leaf.is_trusted = verify(&self.names, published, &leaf.certificate, now).is_ok();
+            self.metrics.trusted(leaf.is_trusted);
         }
     }
 
@@ -107,6 +108,7 @@ impl Serving {
         let left = until.duration_since(now).unwrap_or_default();
         self.resolver.serve(Arc::clone(&certificate));
         self.metrics.leaf_expires(until);
+        self.metrics.trusted(true);
         self.leaf = Some(Leaf {
             certificate,
             until,

@@ -8,7 +8,8 @@ use keyside_lifecycle::error;
 
 use super::value;
 use super::{
-    Callers, Certificate, Entry, Error, Own, PREFIX, Publish, Service, Settings, TABLE, Verb, Watch,
+    Callers, Certificate, Check, Entry, Error, Own, PREFIX, Publish, Service, Settings, TABLE,
+    Verb, Watch,
 };
 use crate::admission;
 use crate::annotation::value as asked;
@@ -32,6 +33,7 @@ pub(super) fn read(
         Name::Offline(command) => Verb::Offline(command, Box::new(words.offline()), rest),
         Name::Serve => Verb::Serve(Box::new(words.settings())),
         Name::Watch => Verb::Watch(Box::new(words.watch())),
+        Name::Check => Verb::Check(Box::new(words.check())),
     };
     if words.mistakes.is_empty() {
         Ok(result)
@@ -48,10 +50,10 @@ fn verb(mut arguments: VecDeque<OsString>) -> Result<(Name, VecDeque<OsString>),
         Some("lint") => Name::Offline(Command::Lint),
         Some("migrate") => Name::Offline(Command::Migrate),
         Some("watch") => Name::Watch,
+        Some("check") => Name::Check,
         Some("version" | "--version") => Name::Version,
         Some(other) if !other.starts_with('-') => {
-            let unknown =
-                "no such command; write serve, inject, lint, migrate, watch, version or --help";
+            let unknown = "no such command; write serve, inject, lint, migrate, watch, check, version or --help";
             return Err(Error(vec![format!("{other}: {unknown}")]));
         }
         _ => return Ok((Name::Serve, arguments)),
@@ -65,6 +67,7 @@ enum Name {
     Serve,
     Offline(Command),
     Watch,
+    Check,
     Version,
 }
 
@@ -72,6 +75,7 @@ impl Name {
     fn takes(self, entry: &Entry) -> bool {
         match self {
             Self::Serve => true,
+            Self::Check => entry.check,
             Self::Offline(_) => entry.offline,
             Self::Watch => entry.watch,
             Self::Version => false,
@@ -209,6 +213,15 @@ impl Words {
             period: self.parse("period", value::positive),
             events: self.parse("events", value::boolean),
             excluded: self.parse("excluded-namespaces", value::names),
+        }
+    }
+
+    fn check(&mut self) -> Check {
+        Check {
+            namespace: self.parse("check-namespace", value::label),
+            annotations: self.parse("check-annotations", value::texts),
+            patience: self.parse("check-patience", value::duration),
+            kubeconfig: self.optional("kubeconfig").map(PathBuf::from),
         }
     }
 

@@ -94,7 +94,9 @@ fn an_unknown_command_is_the_only_mistake_that_is_told() {
     let found = mistakes(&["lnit", "-f", "pod.yaml"], &[]);
     assert_eq!(
         found,
-        ["lnit: no such command; write serve, inject, lint, migrate, watch, version or --help"]
+        [
+            "lnit: no such command; write serve, inject, lint, migrate, watch, check, version or --help"
+        ]
     );
 }
 
@@ -206,6 +208,26 @@ fn watch_takes_its_own_flags_and_no_others() {
     };
     assert!(unknown.contains("--leaf-lifetime=5h: there is no such flag"));
     assert!(missing.contains("--namespace: is needed with watch"));
+}
+
+#[test]
+fn check_takes_its_own_flags_and_no_others() {
+    let asked = |arguments: &[&str]| match read_words(arguments, &[NAMESPACE]) {
+        Ok(Verb::Check(check)) => *check,
+        other => panic!("{other:?}"),
+    };
+    let plain = asked(&["check"]);
+    assert_eq!(plain.namespace, "default");
+    assert!(plain.annotations.is_empty());
+    let eu = r#"--check-annotations={"profile": "eu"}"#;
+    let given = asked(&["check", "--check-namespace=shop", eu]);
+    assert_eq!(given.namespace, "shop");
+    assert_eq!(given.annotations["profile"], "eu");
+
+    let wrong = &["check", "--listen=:1", "--check-annotations=[1]"];
+    let found = mistakes(wrong, &[]);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[1].contains("a JSON object of texts"), "{found:?}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! One function per kind of value: the value, or what to write instead.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -111,6 +112,12 @@ pub(super) fn names(text: &str) -> Result<Vec<String>, String> {
         return Err("write names with commas between them".to_owned());
     }
     Ok(names)
+}
+
+/// A JSON object of texts.
+pub(super) fn texts(text: &str) -> Result<BTreeMap<String, String>, String> {
+    serde_json::from_str(text)
+        .map_err(|_ignored| r#"write a JSON object of texts, such as {"profile": "eu"}"#.to_owned())
 }
 
 pub(super) fn agent_level(text: &str) -> Result<LogLevel, String> {

@@ -31,8 +31,9 @@ pub(crate) async fn run(settings: Watch, shutdown: Shutdown) -> Result<End, Erro
     let (lease, leading) = Lease::new(&client, &settings, &readiness, metrics.clone());
     let task = Task::new(client, &settings, leading, (metrics, events));
     let socket = Socket::bind("health", settings.health, HEALTH_CONNECTIONS).await?;
-    let remark = Remark::default();
-    let health = health::Server::new(socket, (readiness, remark), registry, shutdown.clone());
+    let parts = (readiness, Remark::default());
+    let health = health::Server::new(socket, parts, registry, shutdown.clone());
+    let health = health.map_err(|source| Error::Metrics { source })?;
 
     let mut tasks = Tasks::default();
     let (given_back, health_ends) = shutdown::channel();

@@ -13,7 +13,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use keyside_lifecycle::readiness::Readiness;
 use keyside_lifecycle::shutdown::Shutdown;
-use prometheus::{Registry, TextEncoder};
+use prometheus::{IntGauge, Registry, TextEncoder};
 
 use super::connections::{self, Heads, Socket};
 use crate::cert::serving::Remark;
@@ -28,6 +28,7 @@ struct Health {
     /// What is to be said although all is ready.
     remark: Remark,
     registry: Registry,
+    ready: IntGauge,
     /// Requested: the process is about to go, so it is not ready.
     leaving: Shutdown,
 }
@@ -45,14 +46,20 @@ impl Server {
         (readiness, remark): (Readiness, Remark),
         registry: Registry,
         leaving: Shutdown,
-    ) -> Self {
+    ) -> Result<Self, prometheus::Error> {
+        let ready = IntGauge::new(
+            "keyside_injector_ready",
+            "1 while /readyz says so, 0 while it does not.",
+        )?;
+        registry.register(Box::new(ready.clone()))?;
         let health = Arc::new(Health {
             readiness,
             remark,
             registry,
+            ready,
             leaving,
         });
-        Self { socket, health }
+        Ok(Self { socket, health })
     }
 
     /// Serves until `end`, which comes after the webhook has ended, so that probes see it leave.
@@ -96,10 +103,7 @@ impl Health {
     }
 
     fn ready(&self) -> (StatusCode, String) {
-        let mut pending = self.readiness.pending();
-        if self.leaving.is_requested() {
-            pending.push("the next start: this process is ending".to_owned());
-        }
+        let pending = self.pending();
         if pending.is_empty() {
             let text = match self.remark.text() {
                 None => "ok\n".to_owned(),
@@ -111,7 +115,17 @@ impl Health {
         (StatusCode::SERVICE_UNAVAILABLE, text)
     }
 
+    /// What this replica waits for before it may be asked.
+    fn pending(&self) -> Vec<String> {
+        let mut pending = self.readiness.pending();
+        if self.leaving.is_requested() {
+            pending.push("the next start: this process is ending".to_owned());
+        }
+        pending
+    }
+
     fn metrics(&self) -> (StatusCode, String) {
+        self.ready.set(self.pending().is_empty().into());
         match TextEncoder::new().encode_to_string(&self.registry.gather()) {
             Ok(text) => (StatusCode::OK, text),
             Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),

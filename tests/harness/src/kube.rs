@@ -277,6 +277,7 @@ async fn answer(
             reason: "InternalError",
             message: "failed on demand".to_owned(),
         }),
+        Some(fault::Answer::Object(status, object)) => (status, Later::now(object)),
         Some(fault::Answer::Stale(Some(snapshot))) => {
             let snapshot = Mutex::new(snapshot);
             let found = shared.handle(&recorded, access, &snapshot);

@@ -1,6 +1,7 @@
 //! What goes wrong with some requests, on demand.
 
 use http::{Method, StatusCode};
+use serde_json::Value;
 
 use super::store::Store;
 
@@ -18,6 +19,8 @@ pub struct Fault {
 #[derive(Clone)]
 pub(super) enum Answer {
     Status(StatusCode),
+    /// This object instead of what would be right.
+    Object(StatusCode, Value),
     /// Reads see the objects as they were when the fault began.
     Stale(Option<Store>),
     /// The connection ends without an answer.
@@ -29,6 +32,12 @@ impl Fault {
     #[must_use]
     pub fn status(status: StatusCode) -> Self {
         Self::new(Answer::Status(status))
+    }
+
+    /// An answer with this status and object.
+    #[must_use]
+    pub fn object(status: StatusCode, object: Value) -> Self {
+        Self::new(Answer::Object(status, object))
     }
 
     /// What is read is as old as the fault.
