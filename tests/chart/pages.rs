@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::helm::Release;
 
 /// The pages that people read.
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 11] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -22,6 +22,7 @@ const PAGES: [&str; 10] = [
     "docs/annotations.md",
     "docs/configuration.md",
     "docs/differences.md",
+    "docs/images.md",
     "docs/injector.md",
     "docs/profiles.md",
 ];
