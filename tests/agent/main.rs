@@ -12,6 +12,7 @@ mod clouds;
 mod configuration;
 mod crowd;
 mod differences;
+mod e2e;
 mod found_dead;
 mod kept;
 mod lifecycle;

@@ -2,6 +2,7 @@
 
 mod annotations;
 mod certificate;
+mod e2e;
 mod helm;
 mod image;
 mod objects;

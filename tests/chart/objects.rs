@@ -57,7 +57,7 @@ fn renders_objects_that_the_kubernetes_schemas_accept() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn validate(kubernetes: &str, files: &[PathBuf], objects: usize) -> anyhow::Result<()> {
+pub(crate) fn validate(kubernetes: &str, files: &[PathBuf], objects: usize) -> anyhow::Result<()> {
     let output = Command::new(tools::python()?)
         .args(["-m", "kubernetes_validate", "--strict", "-k", kubernetes])
         .args(files)

@@ -1,9 +1,10 @@
-//! The repository's own commands: `cargo xtask demo`, `test`, `bench`, `instructions`, `simulate`, `release`, `images`, `render`, `tools`.
+//! The repository's own commands: `cargo xtask demo`, `test`, `bench`, `instructions`, `simulate`, `release`, `images`, `e2e`, `render`, `tools`.
 
 mod bench;
 mod console;
 mod demo;
 mod document;
+mod e2e;
 mod images;
 mod namespace;
 mod release;
@@ -29,6 +30,7 @@ Usage: cargo xtask <command>
   simulate play ten thousand agents on virtual time against a server of the measured capacity
   release  build both binaries as they are released: static, stripped, small
   images   pack both images with what is known of their parts, run them, and tell sizes and digests
+  e2e      install into a cluster, where there is one, and check what only a cluster shows
   render   render docs/configuration.md and manifests/
   tools    install the real parts into .tools (the other commands do so, too)
 ";
@@ -52,6 +54,7 @@ fn run() -> anyhow::Result<()> {
     };
     match command.as_str() {
         "bench" => return bench::run(&mut arguments),
+        "e2e" => return e2e::run(&mut arguments),
         "images" => return images::run(&mut arguments),
         "instructions" => return bench::instructions::run(&mut arguments),
         "release" => return release::run(&mut arguments),
