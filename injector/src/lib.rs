@@ -11,6 +11,7 @@ mod inject;
 #[cfg(test)]
 mod mutants;
 mod offline;
+mod owner;
 mod profile;
 mod settings;
 mod trace;

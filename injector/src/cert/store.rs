@@ -10,6 +10,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Api;
 use kube::api::{ObjectMeta, PostParams};
 
+use crate::owner;
+
 pub(crate) struct Store {
     secrets: Api<Secret>,
     namespace: String,
@@ -81,11 +83,10 @@ impl Store {
                 .map(|(key, value)| (key.clone(), ByteString(value.clone()))),
         );
         let orphan = secret.clone();
-        let is_owned = own(&mut secret.metadata, owner);
+        let is_owned = owner.is_some_and(|owner| owner::name(&mut secret.metadata, owner));
         let result = match self.put(is_new, &secret).await {
-            // Where `OwnerReferencesPermissionEnforcement` is on, as on OpenShift, naming an owner takes the right to
-            // delete. A Secret that stays behind is better than no certificate.
-            Err(kube::Error::Api(status)) if is_owned && status.code == 403 => {
+            // A Secret that stays behind is better than no certificate.
+            Err(kube::Error::Api(status)) if is_owned && owner::is_refused(&status) => {
                 tracing::debug!(event = "owner_refused", message = status.message);
                 self.put(is_new, &orphan).await
             }
@@ -134,18 +135,6 @@ impl Store {
             ..Secret::default()
         }
     }
-}
-
-/// Names the owner, in place of one of its name that was there before it; whether that changes anything.
-fn own(metadata: &mut ObjectMeta, owner: Option<OwnerReference>) -> bool {
-    let Some(owner) = owner else { return false };
-    let owners = metadata.owner_references.get_or_insert_default();
-    if owners.contains(&owner) {
-        return false;
-    }
-    owners.retain(|other| (&other.kind, &other.name) != (&owner.kind, &owner.name));
-    owners.push(owner);
-    true
 }
 
 impl Stored {
