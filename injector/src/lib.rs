@@ -12,6 +12,7 @@ mod inject;
 #[cfg(test)]
 mod mutants;
 mod offline;
+mod owner;
 mod profile;
 mod settings;
 mod trace;

@@ -66,6 +66,8 @@ pub(crate) struct Watch {
     pub lease: String,
     /// By which this replica is told from others.
     pub identity: String,
+    /// The uid of the pod that has this name: the Lease goes with it.
+    pub uid: Option<String>,
     /// Between two looks.
     pub period: Duration,
     /// Whether pods get Events.
@@ -239,6 +241,7 @@ const TABLE: &[Entry] = &[
     serve("denial-events", "false"),
     run("lease", "keyside-injector-watch"),
     run("identity", ""),
+    run("identity-uid", ""),
     run("period", "60s"),
     run("events", "true"),
     run("excluded-namespaces", ""),
@@ -293,6 +296,7 @@ Each flag has a twin in the environment: --log-level is KEYSIDE_INJECTOR_LOG_LEV
                             by these authorities only, PEM, and with one of these names only
   --denial-events true      a Kubernetes Event for each denied pod, rate limited (false)
   --lease NAME, --identity NAME        watch: who leads, and under which name
+  --identity-uid UID        watch: of the pod of that name, with which the Lease goes
   --period DURATION         watch: between two looks (60s)
   --events false            watch: no Kubernetes Events of these pods (true)
   --excluded-namespaces NAME,…         watch: where nothing is to be injected

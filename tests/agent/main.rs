@@ -13,6 +13,7 @@ mod clouds;
 mod configuration;
 mod crowd;
 mod differences;
+mod e2e;
 mod ending;
 mod found_dead;
 mod injected;

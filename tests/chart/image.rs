@@ -13,14 +13,26 @@ use serde_json::{Value, json};
 
 const ROOTS: &str = "etc/ssl/certs/ca-certificates.crt";
 
-#[test]
-fn an_image_holds_one_binary_and_the_roots() -> anyhow::Result<()> {
+/// Whether buildah works; an error where it has to.
+#[expect(
+    clippy::print_stderr,
+    reason = "nobody shall take a skipped test for a passed one"
+)]
+fn works() -> anyhow::Result<bool> {
     let probe = tempfile::tempdir()?;
-    if let Err(error) = buildah(probe.path(), &["from".to_owned(), "scratch".to_owned()]) {
-        if std::env::var_os("KEYSIDE_REQUIRE_BUILDAH").is_some() {
-            return Err(error);
-        }
-        eprintln!("SKIPPED: no image was built: {error:#}");
+    let Err(error) = buildah(probe.path(), &["from".to_owned(), "scratch".to_owned()]) else {
+        return Ok(true);
+    };
+    if std::env::var_os("KEYSIDE_REQUIRE_BUILDAH").is_some() {
+        return Err(error);
+    }
+    eprintln!("SKIPPED: no image was built: {error:#}");
+    Ok(false)
+}
+
+#[test]
+fn an_image_holds_one_binary_the_list_of_its_parts_and_the_roots() -> anyhow::Result<()> {
+    if !works()? {
         return Ok(());
     }
     for program in ["keyside-agent", "keyside-injector"] {
@@ -41,10 +53,17 @@ fn an_image_holds_one_binary_and_the_roots() -> anyhow::Result<()> {
             env!("CARGO_PKG_VERSION")
         );
         assert_eq!(labels["org.opencontainers.image.revision"], "abc123");
+        assert_eq!(
+            labels["org.opencontainers.image.source"],
+            "https://example.com/keyside"
+        );
+        let description = labels["org.opencontainers.image.description"].as_str();
+        assert!(description.is_some_and(|text| text.len() > 20), "{labels}");
 
+        let parts = format!("usr/share/sbom/{program}.spdx.json");
         assert_eq!(
             image.files,
-            BTreeSet::from([ROOTS.to_owned(), program.to_owned()])
+            BTreeSet::from([ROOTS.to_owned(), parts, program.to_owned()])
         );
         let packed = std::fs::read(folder.path().join("unpacked").join(program))?;
         assert!(
@@ -55,18 +74,52 @@ fn an_image_holds_one_binary_and_the_roots() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What a build puts into an image is the same each time, where it is told the time.
+#[test]
+fn an_image_packed_twice_is_one_image() -> anyhow::Result<()> {
+    if !works()? {
+        return Ok(());
+    }
+    let digest = || -> anyhow::Result<_> {
+        let folder = tempfile::tempdir()?;
+        stand_in(folder.path(), "keyside-agent")?;
+        Ok(build(folder.path(), "keyside-agent")?.digest)
+    };
+    assert_eq!(digest()?, digest()?);
+    Ok(())
+}
+
+/// The processors that the Dockerfile builds for are those that the programs are released for.
+#[test]
+fn the_build_stage_knows_the_processors_that_releases_have() -> anyhow::Result<()> {
+    let file = std::fs::read_to_string(tools::root()?.join("Dockerfile"))?;
+    let releases = std::fs::read_to_string(tools::root()?.join("xtask/src/release/target.rs"))?;
+    for (docker, rust, debian) in [
+        ("amd64", "x86_64-unknown-linux-gnu", "x86-64"),
+        ("arm64", "aarch64-unknown-linux-gnu", "aarch64"),
+    ] {
+        let line = format!("{docker}) processor={debian} triple={rust} ;;");
+        assert!(file.contains(&line), "no {line} in the Dockerfile");
+        assert!(releases.contains(&format!("(\"{docker}\", \"{rust}\"")));
+    }
+    Ok(())
+}
+
 /// Lays out what the build stage would hold; answers the bytes of the program's binary.
 fn stand_in(folder: &Path, program: &str) -> anyhow::Result<Vec<u8>> {
     let stage = folder.join("stage");
     std::fs::create_dir_all(stage.join("out"))?;
-    std::fs::create_dir_all(stage.join(ROOTS).parent().context("a folder")?)?;
-    std::fs::write(stage.join(ROOTS), "-----BEGIN CERTIFICATE-----\n")?;
+    let roots = stage.join("out/ca-certificates.crt");
+    std::fs::write(roots, "-----BEGIN CERTIFICATE-----\n")?;
+    let parts = format!("out/{program}.spdx.json");
+    std::fs::write(stage.join(parts), "{}")?;
     let binary = format!("the binary of {program}").into_bytes();
     std::fs::write(stage.join("out").join(program), &binary)?;
     Ok(binary)
 }
 
 struct Image {
+    digest: String,
     config: Value,
     files: BTreeSet<String>,
 }
@@ -80,7 +133,9 @@ fn build(folder: &Path, program: &str) -> anyhow::Result<Image> {
         &[
             "build".to_owned(),
             format!("--target={target}"),
+            "--timestamp=1700000000".to_owned(),
             "--build-arg=REVISION=abc123".to_owned(),
+            "--build-arg=SOURCE=https://example.com/keyside".to_owned(),
             format!("--build-context=build={}", folder.join("stage").display()),
             format!("--tag={program}:test"),
             format!("--file={}", tools::root()?.join("Dockerfile").display()),
@@ -105,7 +160,8 @@ fn build(folder: &Path, program: &str) -> anyhow::Result<Image> {
             .join(digest.context("a digest")?))
     };
     let index = read(&layout.join("index.json"))?;
-    let manifest = read(&blob(at(&index, "/manifests/0/digest"))?)?;
+    let digest = at(&index, "/manifests/0/digest");
+    let manifest = read(&blob(digest)?)?;
     let unpacked = folder.join("unpacked");
     std::fs::create_dir_all(&unpacked)?;
     for layer in at(&manifest, "/layers").as_array().context("layers")? {
@@ -124,6 +180,7 @@ fn build(folder: &Path, program: &str) -> anyhow::Result<Image> {
     let mut files = BTreeSet::new();
     walk(&unpacked, &unpacked, &mut files)?;
     Ok(Image {
+        digest: digest.as_str().context("a digest")?.to_owned(),
         config: at(&read(&blob(at(&manifest, "/config/digest"))?)?, "/config").clone(),
         files,
     })

@@ -3,6 +3,7 @@
 mod annotations;
 mod certificate;
 mod check;
+mod e2e;
 mod helm;
 mod image;
 mod manifests;

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::helm::Release;
 
 /// The pages that people read.
-const PAGES: [&str; 12] = [
+const PAGES: [&str; 13] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -24,6 +24,7 @@ const PAGES: [&str; 12] = [
     "docs/annotations.md",
     "docs/configuration.md",
     "docs/differences.md",
+    "docs/images.md",
     "docs/injector.md",
     "docs/profiles.md",
 ];

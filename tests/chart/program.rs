@@ -165,6 +165,7 @@ pub(crate) fn command(
         let mut value = match at(variable, "/valueFrom/fieldRef/fieldPath").as_str() {
             Some("metadata.namespace") => NAMESPACE.to_owned(),
             Some("metadata.name") => "a-pod".to_owned(),
+            Some("metadata.uid") => "a-uid".to_owned(),
             Some(other) => anyhow::bail!("the test knows no {other}"),
             None => at(variable, "/value")
                 .as_str()

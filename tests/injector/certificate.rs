@@ -364,6 +364,56 @@ fn a_secret_that_was_deleted_or_spoilt_comes_back_as_it_was() -> anyhow::Result<
     Ok(())
 }
 
+/// The garbage collector deletes it with its owner.
+#[test]
+fn the_secret_belongs_to_the_webhook_configuration() -> anyhow::Result<()> {
+    let cluster = Cluster::start()?;
+    cluster.injector(&[])?.wait_until_ready()?;
+    let configuration = cluster.api.object(&cluster::webhook_path()).unwrap();
+    let secret = cluster.api.object(&cluster::secret_path()).unwrap();
+    assert_eq!(
+        secret["metadata"]["ownerReferences"],
+        json!([{
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "MutatingWebhookConfiguration",
+            "name": configuration["metadata"]["name"],
+            "uid": configuration["metadata"]["uid"],
+        }])
+    );
+
+    // Another configuration of that name: the collector has deleted the Secret, and it comes back as the new one's.
+    let mut another = configuration;
+    another["metadata"]["uid"] = "another".into();
+    drop(cluster.api.put(&cluster::webhook_path(), another));
+    let injector = cluster.injector(&[])?;
+    injector.wait_until_ready()?;
+    cluster.api.delete(&cluster::secret_path());
+    wait_for("the Secret of the other one", || {
+        let secret = cluster
+            .api
+            .object(&cluster::secret_path())
+            .unwrap_or_default();
+        Ok(secret["metadata"]["ownerReferences"][0]["uid"] == "another")
+    })
+}
+
+/// As where `OwnerReferencesPermissionEnforcement` is on.
+#[test]
+fn a_cluster_that_lets_nobody_own_gets_a_secret_all_the_same() -> anyhow::Result<()> {
+    let cluster = Cluster::start()?;
+    let refuses = Fault::status(StatusCode::FORBIDDEN)
+        .to(Method::POST)
+        .of("/secrets");
+    cluster.api.disturb(refuses.with("ownerReferences"));
+    cluster.injector(&[])?.wait_until_ready()?;
+    let secret = cluster.api.object(&cluster::secret_path()).unwrap();
+    assert_eq!(
+        secret["metadata"]["ownerReferences"],
+        serde_json::Value::Null
+    );
+    Ok(())
+}
+
 #[test]
 fn a_restarted_replica_serves_what_the_secret_holds() -> anyhow::Result<()> {
     let cluster = Cluster::start()?;

@@ -155,6 +155,32 @@ fn all_pages_are_read_and_nothing_of_a_pod_but_its_metadata() -> anyhow::Result<
     Ok(())
 }
 
+/// The garbage collector deletes it with its owner.
+#[test]
+fn the_lease_belongs_to_the_pod_that_took_it() -> anyhow::Result<()> {
+    let leading = "keyside_injector_watch_leading";
+    let owners = |api: &ApiServer| {
+        let lease = api.object(&kube::lease(NAMESPACE, "keyside-injector-watch"));
+        lease.unwrap_or_default()["metadata"]["ownerReferences"].clone()
+    };
+    let api = ApiServer::start()?;
+    let mut first = Watcher::start(&api, "one", &["--identity-uid=uid-1"])?;
+    first.wait_for(leading, Some(1))?;
+    let pod = |name, uid| json!([{"apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid}]);
+    assert_eq!(owners(&api), pod("one", "uid-1"));
+    assert!(first.child.terminate()?.success());
+    Watcher::start(&api, "two", &["--identity-uid=uid-2"])?.wait_for(leading, Some(1))?;
+    assert_eq!(owners(&api), pod("two", "uid-2"));
+
+    // Where nobody may name an owner, somebody leads all the same.
+    let strict = ApiServer::start()?;
+    let refuses = Fault::status(StatusCode::FORBIDDEN).to(Method::POST);
+    strict.disturb(refuses.with("ownerReferences"));
+    Watcher::start(&strict, "one", &["--identity-uid=uid-1"])?.wait_for(leading, Some(1))?;
+    assert_eq!(owners(&strict), Value::Null);
+    Ok(())
+}
+
 #[test]
 fn one_of_two_looks_and_the_other_follows_when_it_ends() -> anyhow::Result<()> {
     let api = ApiServer::start()?;

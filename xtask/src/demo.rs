@@ -7,13 +7,13 @@
 mod application;
 mod cluster;
 mod container;
-mod example;
+pub(crate) mod example;
 mod expiry;
-mod interrupt;
+pub(crate) mod interrupt;
 mod review;
-mod room;
+pub(crate) mod room;
 mod summary;
-mod world;
+pub(crate) mod world;
 
 use anyhow::Context as _;
 use keyside_harness::process;
@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use self::cluster::Cluster;
 use self::example::Example;
-use self::room::Room;
+use self::room::{Image, Room};
 use self::summary::Summary;
 use self::world::World;
 use crate::release::{self, Binary};
@@ -83,13 +83,13 @@ fn in_the_cluster(
     summary: &mut Summary,
 ) -> anyhow::Result<()> {
     let pod = cluster.create(&example.pod()?)?;
-    let mut room = Room::start(&pod, world, agent)?;
+    let mut room = Room::start(&pod, world, Image::Binary(&agent.path))?;
     let outcome = application::show(&mut room, &pod, world, summary);
     report("keyside-agent", &outcome, &room.agent.lines());
     outcome?;
 
     let pod = expiry::pod(cluster, example)?;
-    let mut short = Room::start_quietly(&pod, world, agent)?;
+    let mut short = Room::start_quietly(&pod, world, Image::Binary(&agent.path))?;
     let outcome = expiry::watch(&mut short, world, summary);
     report("keyside-agent", &outcome, &short.agent.lines());
     outcome?;

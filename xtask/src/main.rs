@@ -1,11 +1,15 @@
-//! The repository's own commands: `cargo xtask demo`, `test`, `bench`, `instructions`, `simulate`, `release`, `render`, `tools`.
+//! The repository's own commands: `cargo xtask demo`, `test`, `bench`, `instructions`, `simulate`, `release`, `images`, `e2e`, `render`, `tools`.
 
 mod bench;
 mod console;
 mod demo;
 mod document;
+mod e2e;
+mod images;
+mod namespace;
 mod release;
 mod render;
+mod sbom;
 mod shell;
 mod simulate;
 mod test;
@@ -25,6 +29,8 @@ Usage: cargo xtask <command>
            count what an answer from the cache takes, and hold it against what is on record
   simulate play ten thousand agents on virtual time against a server of the measured capacity
   release  build both binaries as they are released: static, stripped, small
+  images   pack both images with what is known of their parts, run them, and tell sizes and digests
+  e2e      install into a cluster, where there is one, and check what only a cluster shows
   render   render docs/configuration.md, the chart's README and manifests/
   tools    install the real parts into .tools (the other commands do so, too)
 ";
@@ -48,7 +54,10 @@ fn run() -> anyhow::Result<()> {
     };
     match command.as_str() {
         "bench" => return bench::run(&mut arguments),
+        "e2e" => return e2e::run(&mut arguments),
+        "images" => return images::run(&mut arguments),
         "instructions" => return bench::instructions::run(&mut arguments),
+        "release" => return release::run(&mut arguments),
         "simulate" => return simulate::run(&mut arguments),
         _ => {}
     }
@@ -61,7 +70,6 @@ fn run() -> anyhow::Result<()> {
             Ok(())
         }
         "demo" => demo::run(),
-        "release" => release::run(),
         "render" => render::run(),
         "test" => test::run(),
         "tools" => tools::install(),

@@ -1,13 +1,26 @@
 //! The binaries as they are released: static, stripped, each built by itself.
 
+mod elf;
+mod flags;
+mod layout;
+mod target;
+
+use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::Context as _;
 use keyside_harness::tools;
+use lexopt::{Arg, ValueExt as _};
+use serde_json::Value;
 
+use self::elf::Elf;
+pub(crate) use self::layout::{Stage, epoch};
+pub(crate) use self::target::Target;
 use crate::{console, shell};
+
+/// What is released, each package with a binary of its name.
+pub(crate) const PROGRAMS: [&str; 2] = ["keyside-agent", "keyside-injector"];
 
 /// A built binary.
 pub(crate) struct Binary {
@@ -15,20 +28,33 @@ pub(crate) struct Binary {
     pub(crate) bytes: u64,
     /// Whether its relocations are packed.
     pub(crate) packed: bool,
+    /// The crates that were compiled into it, as `name@version`.
+    pub(crate) crates: BTreeSet<String>,
 }
 
-/// Builds one package's binary of the same name. One package at a time, because cargo unites the features of all
-/// packages that it builds in one call: the agent would grow by what only the injector needs.
+/// Builds one package's binary of the same name, for this machine.
 pub(crate) fn build(package: &str) -> anyhow::Result<Binary> {
-    let root = tools::root()?;
-    let host = host()?;
-    let packed = packs();
-    let mut flags = flags(&sources()?, packed, folds());
-    flags.extend(lean(&root.join("target/small"))?);
-    let config = format!("target.{host}.rustflags={flags:?}");
+    build_in(&tools::root()?, package, &Target::host()?)
+}
+
+/// Builds one package's binary of the repository that lies in that folder. One package at a time, because cargo unites
+/// the features of all packages that it builds in one call: the agent would grow by what only the injector needs.
+pub(crate) fn build_in(root: &Path, package: &str, target: &Target) -> anyhow::Result<Binary> {
+    let packed = flags::packs(target);
+    let triple = &target.triple;
+    let flags = flags::all(root, target, packed)?;
     let mut command = shell::cargo(["build", "--release", "--locked"])?;
-    command.args(["--package", package, "--target", &host, "--config", &config]);
+    command.args(["--package", package, "--target", triple]);
+    command
+        .arg("--config")
+        .arg(format!("target.{triple}.rustflags={flags:?}"));
+    if let Some(linker) = target.linker() {
+        command
+            .arg("--config")
+            .arg(format!("target.{triple}.linker={linker:?}"));
+    }
     command.arg("--target-dir").arg(root.join("target"));
+    command.arg("--message-format=json-render-diagnostics");
     if !std::io::stderr().is_terminal() {
         command.arg("--quiet");
     }
@@ -36,224 +62,77 @@ pub(crate) fn build(package: &str) -> anyhow::Result<Binary> {
     command
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS");
-    shell::run(&mut command)?;
-    let path = root
-        .join("target")
-        .join(&host)
-        .join("release")
-        .join(package);
-    let bytes = path
-        .metadata()
-        .with_context(|| format!("find {}", path.display()))?
-        .len();
-    check(&path)?;
+    let messages = shell::stdout(command.current_dir(root))?;
+    let folder = root.join("target").join(triple).join("release");
+    let path = folder.join(package);
+    let file = std::fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+    Elf(&file)
+        .check(target.machine())
+        .with_context(|| path.display().to_string())?;
     Ok(Binary {
+        bytes: file.len().try_into()?,
+        crates: linked(&messages, &folder),
         path,
-        bytes,
         packed,
     })
 }
 
 /// Builds both, each in its turn, and says where they are and how large.
-pub(crate) fn run() -> anyhow::Result<()> {
-    for package in ["keyside-agent", "keyside-injector"] {
-        let Binary { path, bytes, .. } = build(package)?;
+pub(crate) fn run(arguments: &mut lexopt::Parser) -> anyhow::Result<()> {
+    let (mut out, mut target) = (None, Target::host()?);
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Arg::Long("arch") => target = Target::named(&arguments.value()?.string()?)?,
+            Arg::Long("out") => out = Some(PathBuf::from(arguments.value()?)),
+            _ => return Err(argument.unexpected().into()),
+        }
+    }
+    let root = tools::root()?;
+    if let Some(out) = out {
+        let stage = Stage::lay_out(&root, &target, &out, epoch(&root))?;
+        for (program, binary) in &stage.binaries {
+            let path = stage.folder.join(program);
+            console::text(&format!("{}: {} bytes\n", path.display(), binary.bytes));
+        }
+        return Ok(());
+    }
+    for program in PROGRAMS {
+        let Binary { path, bytes, .. } = build_in(&root, program, &target)?;
         console::text(&format!("{}: {bytes} bytes\n", path.display()));
     }
     Ok(())
 }
 
-/// Static; without the folders of this machine in the messages of panics, so that the same source gives the same bytes
-/// everywhere; and smaller: with fewer copies of functions in their callers, and where the tools allow it with equal
-/// functions folded into one, and with the addresses that the start has to relocate packed into a bitmap.
-fn flags(sources: &[PathBuf], packed: bool, folds: bool) -> Vec<String> {
-    let mut flags = vec![
-        "-Ctarget-feature=+crt-static".to_owned(),
-        // They shorten the tables for unwinding by more than they lengthen the code, and let profilers walk the stack.
-        "-Cforce-frame-pointers=yes".to_owned(),
-        // LLVM copies a function marked `#[inline]` into its caller up to a cost of 325, and any other up to 50, also
-        // where it optimises for size. These limits make the agent 160 kB smaller; a cached answer takes some 10 % more
-        // instructions.
-        "-Cllvm-args=-inlinehint-threshold=15".to_owned(),
-        "-Cllvm-args=-inline-threshold=15".to_owned(),
-    ];
-    for folder in sources {
-        flags.push(format!("--remap-path-prefix={}/=", folder.display()));
+/// The crates that cargo says it has compiled into this folder, which is the target's: build scripts, procedural macros
+/// and what only they need are the host's, and lie elsewhere.
+fn linked(messages: &str, folder: &Path) -> BTreeSet<String> {
+    let messages = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let artifacts = messages
+        .filter(|message| {
+            message
+                .get("reason")
+                .is_some_and(|is| is == "compiler-artifact")
+        })
+        .filter(|artifact| {
+            let files = artifact.get("filenames").and_then(Value::as_array);
+            let mut files = files.into_iter().flatten().filter_map(Value::as_str);
+            files.any(|file| Path::new(file).starts_with(folder))
+        });
+    artifacts
+        .filter_map(|artifact| package(artifact.get("package_id")?.as_str()?))
+        .collect()
+}
+
+/// `name@version` in cargo's identifier of a package, which leaves the name out where it is that of the folder.
+fn package(identifier: &str) -> Option<String> {
+    let (source, name) = identifier.rsplit_once('#')?;
+    if name.contains('@') {
+        return Some(name.to_owned());
     }
-    if packed {
-        flags.push("-Clink-arg=-Wl,-z,pack-relative-relocs".to_owned());
-    }
-    if folds {
-        flags.push(FOLD.to_owned());
-    }
-    flags
-}
-
-/// Two functions of one address differ in nothing that Rust promises.
-const FOLD: &str = "-Clink-arg=-Wl,--icf=all";
-
-/// Whether the linker folds equal functions: lld does, which rustc brings along, and so does gold.
-fn folds() -> bool {
-    tempfile::NamedTempFile::new().is_ok_and(|output| {
-        let mut link = Command::new("rustc");
-        link.args([FOLD, "--crate-type=cdylib", "-", "-o"])
-            .arg(output.path());
-        shell::succeeds(&mut link)
-    })
-}
-
-/// What links a smaller C library: [`SMALL`] before it, which saves 120 kB, and it without its tables for unwinding,
-/// which are another 58 kB. A panic unwinds from Rust to Rust and meets no frame of C on its way. Where one of these
-/// cannot be, with another C library than glibc or one that has moved what is in there, the program does without.
-fn lean(folder: &Path) -> anyhow::Result<Vec<String>> {
-    std::fs::create_dir_all(folder)?;
-    std::fs::write(folder.join("small.c"), SMALL)?;
-    std::fs::write(folder.join("probe.rs"), PROBE)?;
-    let mut flags = vec![format!("-L{}", folder.display())];
-    let mut compile = Command::new("cc");
-    compile.args(["-O2", "-Wno-builtin-declaration-mismatch", "-c", "small.c"]);
-    let mut pack = Command::new("ar");
-    pack.args(["rcs", "libsmall.a", "small.o"]);
-    let small = [compile, pack];
-    flags.push("-lstatic:-bundle=small".to_owned());
-    if !holds(folder, small, &flags) {
-        flags.pop();
-    }
-    let bare = folder.join("libc.a");
-    if let Some(library) = c_library() {
-        let mut strip = Command::new("objcopy");
-        for section in [".eh_frame", ".rela.eh_frame"] {
-            strip.arg(format!("--remove-section={section}"));
-        }
-        strip.arg(library).arg(&bare);
-        if holds(folder, [strip], &flags) {
-            return Ok(flags);
-        }
-    }
-    if bare.exists() {
-        std::fs::remove_file(bare)?;
-    }
-    Ok(flags)
-}
-
-/// Whether the commands succeed, and then a program that is linked with these flags does.
-fn holds<const N: usize>(folder: &Path, commands: [Command; N], flags: &[String]) -> bool {
-    let mut link = Command::new("rustc");
-    link.args(["-Ctarget-feature=+crt-static", "probe.rs"])
-        .args(flags);
-    let probe = Command::new(folder.join("probe"));
-    commands
-        .into_iter()
-        .chain([link, probe])
-        .all(|mut command| shell::succeeds(command.current_dir(folder)))
-}
-
-/// The C library as an archive, where the compiler has one.
-fn c_library() -> Option<PathBuf> {
-    let path = shell::output(Command::new("cc").arg("-print-file-name=libc.a")).ok()?;
-    let path = PathBuf::from(path.trim());
-    path.is_absolute().then_some(path)
-}
-
-const SMALL: &str = include_str!("release/small.c");
-/// Has a main thread, another one that unwinds, and a message of the C library.
-const PROBE: &str = r#"
-fn main() {
-    let panicked = std::thread::spawn(|| panic!("expected")).join();
-    assert!(panicked.is_err());
-    let error = std::io::Error::from_raw_os_error(2).to_string();
-    assert!(error.starts_with("No such file or directory"));
-}
-"#;
-
-/// Where the sources of dependencies lie, one folder for each registry.
-fn sources() -> anyhow::Result<Vec<PathBuf>> {
-    shell::run(&mut shell::cargo(["fetch", "--locked", "--quiet"])?)?;
-    let home = std::env::var_os("CARGO_HOME").map_or_else(
-        || Path::new(&std::env::var_os("HOME").unwrap_or_default()).join(".cargo"),
-        PathBuf::from,
-    );
-    let Ok(registries) = home.join("registry/src").read_dir() else {
-        return Ok(Vec::new());
-    };
-    let mut folders = registries
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<Vec<_>, _>>()?;
-    folders.sort_unstable();
-    Ok(folders)
-}
-
-/// Whether relocations can be packed: a static program relocates itself, and glibc reads the bitmap from 2.36 on.
-fn packs() -> bool {
-    let libc = shell::output(Command::new("getconf").arg("GNU_LIBC_VERSION"));
-    libc.is_ok_and(|text| glibc(&text) >= Some((2, 36)))
-}
-
-/// The version in what `getconf GNU_LIBC_VERSION` prints: `glibc 2.36`.
-fn glibc(text: &str) -> Option<(u32, u32)> {
-    let (major, minor) = text.trim().strip_prefix("glibc ")?.split_once('.')?;
-    Some((major.parse().ok()?, minor.parse().ok()?))
-}
-
-fn host() -> anyhow::Result<String> {
-    let text = shell::output(Command::new("rustc").arg("--version").arg("--verbose"))?;
-    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
-    Ok(host.context("rustc does not name its host")?.to_owned())
-}
-
-/// Fails unless the file is what an image `FROM scratch` needs.
-fn check(path: &Path) -> anyhow::Result<()> {
-    let file = std::fs::read(path)?;
-    let elf = Elf(&file);
-    let name = path.display();
-    anyhow::ensure!(
-        elf.is_static().with_context(|| format!("read {name}"))?,
-        "{name} needs a dynamic loader"
-    );
-    anyhow::ensure!(
-        elf.is_stripped().with_context(|| format!("read {name}"))?,
-        "{name} has a symbol table"
-    );
-    Ok(())
-}
-
-/// As much of a 64-bit little-endian ELF file as it takes to tell its kind (System V ABI, "Object Files").
-struct Elf<'a>(&'a [u8]);
-
-impl Elf<'_> {
-    const PT_INTERP: u64 = 3;
-    const SHT_SYMTAB: u64 = 2;
-
-    fn is_static(&self) -> Option<bool> {
-        let (start, size, count) = (
-            self.number(32, 8)?,
-            self.number(54, 2)?,
-            self.number(56, 2)?,
-        );
-        let mut kinds = (0..count).map(|index| self.number(start + index * size, 4));
-        kinds.try_fold(true, |found, kind| Some(found && kind? != Self::PT_INTERP))
-    }
-
-    fn is_stripped(&self) -> Option<bool> {
-        let (start, size, count) = (
-            self.number(40, 8)?,
-            self.number(58, 2)?,
-            self.number(60, 2)?,
-        );
-        let mut kinds = (0..count).map(|index| self.number(start + index * size + 4, 4));
-        kinds.try_fold(true, |found, kind| Some(found && kind? != Self::SHT_SYMTAB))
-    }
-
-    fn number(&self, offset: u64, size: usize) -> Option<u64> {
-        let start = usize::try_from(offset).ok()?;
-        let bytes = self.0.get(start..start.checked_add(size)?)?;
-        Some(
-            bytes
-                .iter()
-                .rev()
-                .fold(0, |number, byte| number << 8 | u64::from(*byte)),
-        )
-    }
+    let folder = source.rsplit('/').next()?;
+    Some(format!("{folder}@{name}"))
 }
 
 #[cfg(test)]
@@ -261,17 +140,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_version_of_glibc_is_read_as_numbers() {
-        assert_eq!(glibc("glibc 2.36\n"), Some((2, 36)));
-        assert!(glibc("glibc 2.9") < Some((2, 36)));
-        assert_eq!(glibc("undefined"), None);
-    }
-
-    #[test]
-    fn a_test_binary_is_neither_static_nor_stripped() {
-        let file = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-        assert_eq!(Elf(&file).is_static(), Some(false));
-        assert_eq!(Elf(&file).is_stripped(), Some(false));
-        assert_eq!(Elf(b"\x7fELF").is_static(), None);
+    fn what_was_compiled_for_the_host_is_not_linked() {
+        let messages = r#"
+{"reason":"compiler-artifact","package_id":"registry+x#bytes@1.12.2","filenames":["/r/target/t/release/deps/libbytes-1.rlib"]}
+{"reason":"compiler-artifact","package_id":"registry+x#syn@3.0.0","filenames":["/r/target/release/deps/libsyn-1.rlib"]}
+{"reason":"compiler-artifact","package_id":"path+file:///r/keyside-x#0.1.0","filenames":["/r/target/t/release/keyside-x"]}
+{"reason":"build-script-executed","package_id":"registry+x#libc@0.2.0"}
+{"reason":"build-finished","success":true}"#;
+        let crates = linked(messages, Path::new("/r/target/t/release"));
+        assert_eq!(Vec::from_iter(crates), ["bytes@1.12.2", "keyside-x@0.1.0"]);
     }
 }

@@ -45,6 +45,18 @@ pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
+/// As [`output`], where a person sees the program's standard error as it comes.
+pub(crate) fn stdout(command: &mut Command) -> anyhow::Result<String> {
+    let name = describe(command);
+    let output = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("run {name}"))?;
+    anyhow::ensure!(output.status.success(), "{name}: {}", output.status);
+    Ok(String::from_utf8(output.stdout)?)
+}
+
 /// Whether the program runs and succeeds: for `--version` of what may be missing.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     let command = command

@@ -124,8 +124,14 @@ impl Task {
             .map_err(|source| Error::Make { source })
     }
 
-    async fn write(&mut self, stored: Option<Stored>, kept: Kept) -> Result<Round, Error> {
-        if self.store.write(stored, kept.data()).await? == Written::Done {
+    async fn write(
+        &mut self,
+        published: &Published,
+        stored: Option<Stored>,
+        kept: Kept,
+    ) -> Result<Round, Error> {
+        let owner = published.owner();
+        if self.store.write(stored, kept.data(), owner).await? == Written::Done {
             self.metrics.rotations.inc();
             self.held = Some(kept);
         }
@@ -159,7 +165,7 @@ impl Keeper for Task {
             Some(kept) if !is_outdated(&published, &kept, now) => kept,
             lost => {
                 return match self.again(&published, lost.as_ref(), now)? {
-                    Some(kept) => self.write(stored, kept).await,
+                    Some(kept) => self.write(&published, stored, kept).await,
                     None => Ok(Round::Changed),
                 };
             }
@@ -190,7 +196,7 @@ impl Keeper for Task {
         };
         // A leaf that could not be served, such as an expired one, is what this step replaces.
         tracing::info!(event = "certificate_rotated", step = ?step);
-        self.write(stored, next).await
+        self.write(&published, stored, next).await
     }
 
     fn serving(&mut self) -> &mut Serving {

@@ -6,8 +6,11 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Api;
 use kube::api::{ObjectMeta, PostParams};
+
+use crate::owner;
 
 pub(crate) struct Store {
     secrets: Api<Secret>,
@@ -64,11 +67,13 @@ impl Store {
         Ok(secret.map(Stored))
     }
 
-    /// Creates the Secret, or replaces the one that was read, keeping what else others wrote into it.
+    /// Creates the Secret, or replaces the one that was read, keeping what else others wrote into it. It goes when its
+    /// owner does, so that nothing is left of an installation.
     pub(crate) async fn write(
         &self,
         stored: Option<Stored>,
         data: &BTreeMap<String, Vec<u8>>,
+        owner: Option<OwnerReference>,
     ) -> Result<Written, Error> {
         let is_new = stored.is_none();
         let mut secret = stored.map_or_else(|| self.blank(), |Stored(secret)| secret);
@@ -77,11 +82,15 @@ impl Store {
             data.iter()
                 .map(|(key, value)| (key.clone(), ByteString(value.clone()))),
         );
-        let params = PostParams::default();
-        let result = if is_new {
-            self.secrets.create(&params, &secret).await
-        } else {
-            self.secrets.replace(&self.name, &params, &secret).await
+        let orphan = secret.clone();
+        let is_owned = owner.is_some_and(|owner| owner::name(&mut secret.metadata, owner));
+        let result = match self.put(is_new, &secret).await {
+            // A Secret that stays behind is better than no certificate.
+            Err(kube::Error::Api(status)) if is_owned && owner::is_refused(&status) => {
+                tracing::debug!(event = "owner_refused", message = status.message);
+                self.put(is_new, &orphan).await
+            }
+            result => result,
         };
         match result {
             Ok(_written) => Ok(Written::Done),
@@ -94,6 +103,15 @@ impl Store {
                 name: self.name.clone(),
                 source: Box::new(source),
             }),
+        }
+    }
+
+    async fn put(&self, is_new: bool, secret: &Secret) -> Result<Secret, kube::Error> {
+        let params = PostParams::default();
+        if is_new {
+            self.secrets.create(&params, secret).await
+        } else {
+            self.secrets.replace(&self.name, &params, secret).await
         }
     }
 

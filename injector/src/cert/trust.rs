@@ -11,6 +11,7 @@ use std::time::Duration;
 use http_body_util::BodyExt as _;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use keyside_lifecycle::error;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
@@ -151,6 +152,17 @@ impl Published {
 
     pub(crate) fn version(&self) -> String {
         self.0.metadata.resource_version.clone().unwrap_or_default()
+    }
+
+    /// By which the Secret goes with the configuration, as the garbage collector has it.
+    pub(crate) fn owner(&self) -> Option<OwnerReference> {
+        Some(OwnerReference {
+            api_version: "admissionregistration.k8s.io/v1".to_owned(),
+            kind: "MutatingWebhookConfiguration".to_owned(),
+            name: self.0.metadata.name.clone()?,
+            uid: self.0.metadata.uid.clone()?,
+            ..OwnerReference::default()
+        })
     }
 
     /// All entries, for one that is not named in an apply is given up.

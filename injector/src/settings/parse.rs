@@ -210,6 +210,7 @@ impl Words {
             namespace: self.required("namespace", "with watch"),
             lease: self.parse("lease", value::subdomain),
             identity: self.optional("identity").unwrap_or_else(alone),
+            uid: self.optional("identity-uid"),
             period: self.parse("period", value::positive),
             events: self.parse("events", value::boolean),
             excluded: self.parse("excluded-namespaces", value::names),

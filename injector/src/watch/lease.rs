@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1 as coordination;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, OwnerReference};
 use k8s_openapi::jiff::Timestamp;
 use keyside_lifecycle::error;
 use keyside_lifecycle::readiness::{Part, Readiness};
@@ -19,6 +19,7 @@ use tokio::time::{self, Instant};
 use super::election::{self, Election, Said, Step};
 use super::metrics::Metrics;
 use crate::cert::own;
+use crate::owner;
 use crate::settings::Watch;
 
 pub(crate) struct Lease {
@@ -26,6 +27,8 @@ pub(crate) struct Lease {
     namespace: String,
     name: String,
     me: String,
+    /// This pod, where it was told.
+    owner: Option<OwnerReference>,
     election: Election,
     leading: watch::Sender<bool>,
     renewed: Option<Instant>,
@@ -70,6 +73,13 @@ impl Lease {
             namespace: settings.namespace.clone(),
             name: settings.lease.clone(),
             me: settings.identity.clone(),
+            owner: settings.uid.clone().map(|uid| OwnerReference {
+                api_version: "v1".to_owned(),
+                kind: "Pod".to_owned(),
+                name: settings.identity.clone(),
+                uid,
+                ..OwnerReference::default()
+            }),
             election: Election::default(),
             leading,
             renewed: None,
@@ -172,7 +182,7 @@ impl Lease {
         })
     }
 
-    /// Says whether nobody else was faster.
+    /// Says whether nobody else was faster. Who takes the Lease owns it, so that none is left when nobody runs.
     async fn write(
         &self,
         found: Option<coordination::Lease>,
@@ -198,11 +208,14 @@ impl Lease {
         spec.holder_identity = holder;
         spec.lease_duration_seconds = i32::try_from(election::LASTS.as_secs()).ok();
         spec.renew_time = Some(now);
-        let params = PostParams::default();
-        let written = if is_there {
-            self.leases.replace(&self.name, &params, &lease).await
-        } else {
-            self.leases.create(&params, &lease).await
+        let orphan = lease.clone();
+        let owner = self.owner.clone().filter(|_| is_new);
+        let is_owned = owner.is_some_and(|owner| owner::name(&mut lease.metadata, owner));
+        let written = match self.put(is_there, &lease).await {
+            Err(kube::Error::Api(status)) if is_owned && owner::is_refused(&status) => {
+                self.put(is_there, &orphan).await
+            }
+            written => written,
         };
         match written {
             Ok(_written) => Ok(true),
@@ -212,6 +225,19 @@ impl Lease {
                 name: self.name.clone(),
                 source: Box::new(source),
             }),
+        }
+    }
+
+    async fn put(
+        &self,
+        is_there: bool,
+        lease: &coordination::Lease,
+    ) -> Result<coordination::Lease, kube::Error> {
+        let params = PostParams::default();
+        if is_there {
+            self.leases.replace(&self.name, &params, lease).await
+        } else {
+            self.leases.create(&params, lease).await
         }
     }
 }

@@ -309,15 +309,9 @@ impl Shared {
     }
 
     fn fault(&self, request: &Recorded) -> Option<fault::Answer> {
-        let path = request.path.split('?').next().unwrap_or_default();
-        let account = request.header("authorization");
-        let account = account.and_then(|header| header.strip_prefix("Bearer "));
         let mut faults = lock(&self.faults);
         let mut hits = faults.iter_mut();
-        hits.find_map(|fault| {
-            let hits = fault.hits(&request.method, path, account);
-            hits.then(|| fault.answer.clone())
-        })
+        hits.find_map(|fault| fault.hits(request).then(|| fault.answer.clone()))
     }
 
     fn handle(

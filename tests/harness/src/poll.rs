@@ -17,6 +17,19 @@ const PERIOD: Duration = Duration::from_millis(10);
 pub fn until<T, E: Display>(
     what: &str,
     limit: Duration,
+    ask: impl FnMut() -> Result<T, E>,
+) -> anyhow::Result<T> {
+    every(PERIOD, what, limit, ask)
+}
+
+/// As [`until`], for what is too dear to ask every 10 ms.
+///
+/// # Errors
+/// As [`until`].
+pub fn every<T, E: Display>(
+    period: Duration,
+    what: &str,
+    limit: Duration,
     mut ask: impl FnMut() -> Result<T, E>,
 ) -> anyhow::Result<T> {
     let start = Instant::now();
@@ -26,7 +39,7 @@ pub fn until<T, E: Display>(
             Err(state) if start.elapsed() >= limit => {
                 anyhow::bail!("waited {limit:?} for {what}; last seen: {state:#}")
             }
-            Err(_) => pause(PERIOD),
+            Err(_) => pause(period),
         }
     }
 }

@@ -4,15 +4,15 @@ use anyhow::Context as _;
 use keyside_harness::tools;
 use serde_json::{Value, json};
 
-pub(super) struct Example {
+pub(crate) struct Example {
     pod: Value,
-    pub(super) namespace: String,
-    pub(super) service_account: String,
-    pub(super) role: String,
+    pub(crate) namespace: String,
+    pub(crate) service_account: String,
+    pub(crate) role: String,
 }
 
 impl Example {
-    pub(super) fn read() -> anyhow::Result<Self> {
+    pub(crate) fn read() -> anyhow::Result<Self> {
         let path = tools::root()?.join("examples/pod.yaml");
         let text =
             std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
@@ -35,7 +35,7 @@ impl Example {
     }
 
     /// The pod, with its proxy on a port that is free on this machine: a pod has a loopback of its own, we have not.
-    pub(super) fn pod(&self) -> anyhow::Result<Value> {
+    pub(crate) fn pod(&self) -> anyhow::Result<Value> {
         let port = std::net::TcpListener::bind("127.0.0.1:0")?
             .local_addr()?
             .port();
@@ -43,7 +43,7 @@ impl Example {
     }
 
     /// The pod under another role, with a proxy as in [`Example::pod`].
-    pub(super) fn pod_with_role(&self, role: &str) -> anyhow::Result<Value> {
+    pub(crate) fn pod_with_role(&self, role: &str) -> anyhow::Result<Value> {
         let mut pod = self.pod()?;
         annotate(&mut pod, "keyside.dev/role", role)?;
         Ok(pod)

@@ -8,12 +8,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 static HAPPENED: AtomicBool = AtomicBool::new(false);
 
 /// Whether a person has seen enough.
-pub(super) fn happened() -> bool {
+pub(crate) fn happened() -> bool {
     HAPPENED.load(Ordering::Relaxed)
 }
 
 /// Minds signals from now on.
-pub(super) fn watch() -> anyhow::Result<()> {
+pub(crate) fn watch() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

@@ -14,17 +14,23 @@ use serde_json::Value;
 
 use super::container::{Container, Volume};
 use super::world::World;
-use crate::console;
-use crate::release::Binary;
+use crate::{console, namespace, shell};
 
 /// What an API server puts into a token that names no audience.
 const API_SERVER: &str = "https://kubernetes.default.svc.cluster.local";
 
-const ENTER: &str = include_str!("enter.sh");
-
-pub(super) struct Room {
-    pub(super) agent: process::Child,
+pub(crate) struct Room {
+    pub(crate) agent: process::Child,
     plan: Plan,
+}
+
+/// The image of the container.
+#[derive(Clone, Copy)]
+pub(crate) enum Image<'a> {
+    /// As good as one: the file that it holds.
+    Binary(&'a Path),
+    /// The folder to which it was unpacked.
+    Unpacked(&'a Path),
 }
 
 /// Everything that a process of the container needs.
@@ -33,7 +39,6 @@ struct Plan {
     /// One per mount of the container, in its order.
     folders: Vec<PathBuf>,
     isolation: Isolation,
-    binary: PathBuf,
     /// Where the folders and the root file system are.
     disk: tempfile::TempDir,
     /// A folder on a real tmpfs, where there is one.
@@ -48,19 +53,19 @@ enum Isolation {
 
 impl Room {
     /// Runs the agent's container and tells how.
-    pub(super) fn start(pod: &Value, world: &World, binary: &Binary) -> anyhow::Result<Self> {
+    pub(crate) fn start(pod: &Value, world: &World, image: Image<'_>) -> anyhow::Result<Self> {
         console::step("Run the agent's container as the patched pod has it");
-        let room = Self::start_quietly(pod, world, binary)?;
+        let room = Self::start_quietly(pod, world, image)?;
         room.plan.describe();
         Ok(room)
     }
 
-    pub(super) fn start_quietly(
+    pub(crate) fn start_quietly(
         pod: &Value,
         world: &World,
-        binary: &Binary,
+        image: Image<'_>,
     ) -> anyhow::Result<Self> {
-        let mut plan = Plan::new(Container::of(pod)?, binary)?;
+        let mut plan = Plan::new(Container::of(pod)?, image)?;
         plan.fill(world)?;
         if let Err(reason) = plan.try_isolation() {
             plan.isolation = Isolation::Substituted(reason);
@@ -70,8 +75,16 @@ impl Room {
         Ok(Self { agent, plan })
     }
 
+    /// Fails, with the reason, where the container has no namespaces of its own.
+    pub(crate) fn is_isolated(&self) -> anyhow::Result<()> {
+        match &self.plan.isolation {
+            Isolation::Namespaces => Ok(()),
+            Isolation::Substituted(reason) => anyhow::bail!("no namespaces here: {reason}"),
+        }
+    }
+
     /// Runs the startup probe until it succeeds; gives what it said, each line once.
-    pub(super) fn wait_until_started(&mut self) -> anyhow::Result<Vec<String>> {
+    pub(crate) fn wait_until_started(&mut self) -> anyhow::Result<Vec<String>> {
         let mut said: Vec<String> = Vec::new();
         poll::until("the startup probe", poll::LIMIT, || {
             if let Some(status) = self.agent.status()? {
@@ -98,14 +111,14 @@ impl Room {
     }
 
     /// Where a path of the pod's volumes lies on this machine.
-    pub(super) fn folder_of(&self, path: &str) -> anyhow::Result<PathBuf> {
+    pub(crate) fn folder_of(&self, path: &str) -> anyhow::Result<PathBuf> {
         self.plan
             .substitute(path)
             .map(PathBuf::from)
             .with_context(|| format!("{path} is in no volume"))
     }
 
-    pub(super) fn stop(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn stop(&mut self) -> anyhow::Result<()> {
         let status = self.agent.terminate()?;
         anyhow::ensure!(status.success(), "the agent ended with {status}");
         Ok(())
@@ -113,7 +126,7 @@ impl Room {
 }
 
 impl Plan {
-    fn new(container: Container, binary: &Binary) -> anyhow::Result<Self> {
+    fn new(container: Container, image: Image<'_>) -> anyhow::Result<Self> {
         let disk = tempfile::Builder::new().prefix("keyside-demo-").tempdir()?;
         let memory = tempfile::Builder::new()
             .prefix("keyside-demo-")
@@ -135,19 +148,27 @@ impl Plan {
             container,
             folders,
             isolation: Isolation::Namespaces,
-            binary: binary.path.clone(),
             disk,
             memory,
         };
-        plan.unpack()?;
+        plan.unpack(image)?;
         Ok(plan)
     }
 
     /// The image, and what a container runtime adds to it.
-    fn unpack(&self) -> anyhow::Result<()> {
+    fn unpack(&self, image: Image<'_>) -> anyhow::Result<()> {
         let root = self.root();
         std::fs::create_dir_all(root.join("etc"))?;
-        std::fs::copy(&self.binary, root.join("keyside-agent")).context("unpack the image")?;
+        match image {
+            Image::Binary(path) => {
+                std::fs::copy(path, self.binary()).context("unpack the image")?;
+            }
+            Image::Unpacked(folder) => {
+                let mut copy = Command::new("cp");
+                copy.args(["-r", "--preserve=mode"]).arg(folder.join("."));
+                shell::run(copy.arg(&root))?;
+            }
+        }
         for file in ["etc/hosts", "etc/resolv.conf"] {
             if let Ok(text) = std::fs::read(Path::new("/").join(file)) {
                 std::fs::write(root.join(file), text)?;
@@ -158,6 +179,10 @@ impl Plan {
 
     fn root(&self) -> PathBuf {
         self.disk.path().join("root")
+    }
+
+    fn binary(&self) -> PathBuf {
+        self.root().join("keyside-agent")
     }
 
     /// Puts a service-account token where the pod projects one.
@@ -204,38 +229,25 @@ impl Plan {
     }
 
     fn isolated(&self, arguments: &[String]) -> Command {
-        let mode = |read_only: bool| if read_only { "ro" } else { "rw" };
-        let mut command = Command::new("unshare");
-        command.env_clear().env(
-            "PATH",
-            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        );
+        let mounts = self.container.mounts.iter().zip(&self.folders);
+        let mounts = mounts.map(|(mount, folder)| namespace::Mount {
+            folder,
+            path: &mount.path,
+            read_only: mount.read_only,
+        });
+        let container = namespace::Container {
+            root: &self.root(),
+            user: &self.container.user.to_string(),
+            read_only: self.container.read_only_root,
+            mounts: mounts.collect(),
+        };
+        let mut command = container.command(arguments);
         command.envs(self.container.environment.iter().cloned());
-        command.args([
-            "--user",
-            "--map-root-user",
-            "--mount",
-            "sh",
-            "-c",
-            ENTER,
-            "enter",
-        ]);
-        command
-            .arg(self.root())
-            .arg(self.container.user.to_string())
-            .arg(mode(self.container.read_only_root));
-        for (mount, folder) in self.container.mounts.iter().zip(&self.folders) {
-            command
-                .arg(mode(mount.read_only))
-                .arg(folder)
-                .arg(&mount.path);
-        }
-        command.arg("--").args(arguments);
         command
     }
 
     fn substituted(&self, arguments: &[String]) -> Command {
-        let mut command = Command::new(&self.binary);
+        let mut command = Command::new(self.binary());
         command.env_clear();
         command.args(
             arguments
@@ -328,7 +340,7 @@ impl Plan {
         }
         match &self.isolation {
             Isolation::Namespaces => console::seen(&format!(
-                "in a user and a mount namespace: uid {}, no capability, a root file system with only the binary{}",
+                "in a user and a mount namespace: uid {}, no capability, the root file system of its image{}",
                 self.container.user,
                 if self.container.read_only_root {
                     ", read-only"
@@ -377,12 +389,8 @@ mod tests {
             user: 65532,
             read_only_root: true,
         };
-        let binary = Binary {
-            path: "/proc/self/exe".into(),
-            bytes: 0,
-            packed: false,
-        };
-        let mut plan = Plan::new(container, &binary).unwrap();
+        let image = Image::Binary(Path::new("/proc/self/exe"));
+        let mut plan = Plan::new(container, image).unwrap();
         plan.isolation = Isolation::Substituted(String::new());
         let command = plan.command(&plan.container.arguments);
         let folders: Vec<_> = plan

@@ -11,28 +11,28 @@ use super::example::Example;
 use crate::console;
 
 /// The audience that Vault's role asks of a service-account token.
-pub(super) const AUDIENCE: &str = "vault";
+pub(crate) const AUDIENCE: &str = "vault";
 
 /// A role whose tokens live for seconds.
-pub(super) const SHORT_ROLE: &str = "short";
-pub(super) const SHORT_TTL: Duration = Duration::from_secs(3);
-pub(super) const SHORT_MAX_TTL: Duration = Duration::from_secs(10);
+pub(crate) const SHORT_ROLE: &str = "short";
+pub(crate) const SHORT_TTL: Duration = Duration::from_secs(3);
+pub(crate) const SHORT_MAX_TTL: Duration = Duration::from_secs(10);
 
-pub(super) struct World {
+pub(crate) struct World {
     /// Before the servers, so that it goes before what it stands in front of.
-    pub(super) tap: Tap,
-    pub(super) vault: Server,
-    pub(super) postgres: postgres::Server,
-    pub(super) issuer: jwt::Issuer,
-    pub(super) report: AppRole,
+    pub(crate) tap: Tap,
+    pub(crate) vault: Server,
+    pub(crate) postgres: postgres::Server,
+    pub(crate) issuer: jwt::Issuer,
+    pub(crate) report: AppRole,
     /// The path of the database credential that the pods may read.
-    pub(super) credential: String,
-    pub(super) namespace: String,
-    pub(super) service_account: String,
+    pub(crate) credential: String,
+    pub(crate) namespace: String,
+    pub(crate) service_account: String,
 }
 
 impl World {
-    pub(super) fn start(example: &Example) -> anyhow::Result<Self> {
+    pub(crate) fn start(example: &Example) -> anyhow::Result<Self> {
         console::step("Start a real OpenBao server and a real PostgreSQL server");
         let vault = Server::start(Options::default())?;
         console::seen(&format!(

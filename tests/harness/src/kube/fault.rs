@@ -4,12 +4,14 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 
 use super::store::Store;
+use crate::tap::Recorded;
 
 /// Which requests go wrong, and how. Every one that fits does, unless [`Fault::every`] says otherwise.
 #[derive(Clone)]
 pub struct Fault {
     method: Option<Method>,
     part: String,
+    body: String,
     account: Option<String>,
     every: u32,
     seen: u32,
@@ -56,6 +58,7 @@ impl Fault {
         Self {
             method: None,
             part: String::new(),
+            body: String::new(),
             account: None,
             every: 1,
             seen: 0,
@@ -77,6 +80,13 @@ impl Fault {
         self
     }
 
+    /// Only requests with this text in their body.
+    #[must_use]
+    pub fn with(mut self, body: &str) -> Self {
+        body.clone_into(&mut self.body);
+        self
+    }
+
     /// Only requests of this account (see [`super::ApiServer::kubeconfig_of`]).
     #[must_use]
     pub fn for_account(mut self, account: &str) -> Self {
@@ -92,9 +102,16 @@ impl Fault {
     }
 
     /// Whether this request goes wrong; it counts.
-    pub(super) fn hits(&mut self, method: &Method, path: &str, account: Option<&str>) -> bool {
-        let fits = self.method.as_ref().is_none_or(|wanted| wanted == method)
+    pub(super) fn hits(&mut self, request: &Recorded) -> bool {
+        let path = request.path.split('?').next().unwrap_or_default();
+        let account = request.header("authorization");
+        let account = account.and_then(|header| header.strip_prefix("Bearer "));
+        let fits = self
+            .method
+            .as_ref()
+            .is_none_or(|wanted| *wanted == request.method)
             && path.contains(&self.part)
+            && String::from_utf8_lossy(&request.body).contains(&self.body)
             && (self.account.is_none() || self.account.as_deref() == account);
         self.seen += u32::from(fits);
         fits && self.seen.is_multiple_of(self.every)
