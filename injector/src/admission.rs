@@ -9,12 +9,13 @@ pub(crate) mod reason;
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1;
 use keyside_config::model::{LogFormat, LogLevel};
 use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::annotation::{self, Annotations, printable};
+use crate::inject::pod::{Pod, Unlike};
 use crate::inject::{self, Injection, Sidecar, patch, quantity};
 use crate::profile::Profiles;
 use crate::trace::{Source, Trace};
@@ -124,8 +125,6 @@ pub(crate) enum Verdict {
         warnings: Vec<String>,
         /// For the API server's audit log: keys without a prefix.
         audit: Vec<(String, String)>,
-        /// The pod with the patch applied.
-        pod: Value,
     },
     /// The pod is refused.
     Denied {
@@ -139,11 +138,18 @@ pub(crate) enum Verdict {
 
 /// Decides about one request.
 pub(crate) fn admit(request: &Request, defaults: &Defaults) -> Verdict {
-    admit_noting(request, defaults, &mut Trace::default())
+    decide(request, defaults, needed, &mut Trace::default())
 }
 
-/// The same, with notes on what led to it.
+/// The same for a manifest, which no API server has read yet: every field of the pod has to be of its type. With notes
+/// on what led to the verdict.
 pub(crate) fn admit_noting(request: &Request, defaults: &Defaults, trace: &mut Trace) -> Verdict {
+    decide(request, defaults, whole, trace)
+}
+
+type Reader = for<'a> fn(&'a Value) -> Result<Pod<'a>, Unreadable>;
+
+fn decide(request: &Request, defaults: &Defaults, read: Reader, trace: &mut Trace) -> Verdict {
     if request.operation != "CREATE" {
         let why = format!("operation is {}", printable(request.operation));
         return untouched(Reason::Operation, why);
@@ -161,7 +167,13 @@ pub(crate) fn admit_noting(request: &Request, defaults: &Defaults, trace: &mut T
         return exempted(reason, why);
     }
     match annotation::read_noting(&annotations, defaults, trace) {
-        Ok((injection, warnings)) => inject(request.pod, &annotations, &injection, warnings, trace),
+        Ok((injection, warnings)) => match read(request.pod) {
+            Ok(pod) => inject(&pod, &annotations, &injection, warnings, trace),
+            Err(error) => {
+                trace.mistake(|| error.to_string());
+                denied(Reason::Pod, &error, warnings)
+            }
+        },
         Err(error) => misread(&error, trace),
     }
 }
@@ -210,20 +222,13 @@ fn exempt(
 }
 
 fn inject(
-    json: &Value,
+    pod: &Pod,
     annotations: &Annotations,
     injection: &Injection,
     mut warnings: Vec<String>,
     trace: &mut Trace,
 ) -> Verdict {
-    let pod = match typed(json) {
-        Ok(pod) => pod,
-        Err(error) => {
-            trace.mistake(|| error.to_string());
-            return denied(Reason::Pod, &error, warnings);
-        }
-    };
-    let injected = match inject::apply(&pod, json, annotations, injection, trace) {
+    let injected = match inject::apply(pod, annotations, injection, trace) {
         Ok(injected) => injected,
         Err(error) => {
             trace.mistake(|| error.to_string());
@@ -234,21 +239,34 @@ fn inject(
     let mut audit = audit("injected");
     audit.push(("config-hash".to_owned(), injected.config_hash));
     Verdict::Patched {
-        patch: patch::diff(json, &injected.pod),
+        patch: injected.patch,
         warnings,
         audit,
-        pod: injected.pod,
     }
 }
 
-/// The pod as its type. An API server writes quantities as text; manifests may have them as numbers, which the type
-/// does not read.
-fn typed(json: &Value) -> Result<Pod, Unreadable> {
-    Pod::deserialize(json)
+/// The pod, as far as it is looked at.
+fn needed(json: &Value) -> Result<Pod<'_>, Unreadable> {
+    Pod::read(json).map_err(|Unlike| {
+        let error = typed(json).err();
+        error.unwrap_or_else(|| Unreadable("a value is not of its field's type".to_owned()))
+    })
+}
+
+/// The pod, where all of it is one.
+fn whole(json: &Value) -> Result<Pod<'_>, Unreadable> {
+    typed(json)?;
+    needed(json)
+}
+
+/// Reads the pod as its type. An API server writes quantities as text; manifests may have them as numbers, which the
+/// type does not read.
+fn typed(json: &Value) -> Result<v1::Pod, Unreadable> {
+    v1::Pod::deserialize(json)
         .or_else(|_numbers| {
             let mut json = json.clone();
             quantity::write_as_text(&mut json);
-            Pod::deserialize(&json)
+            v1::Pod::deserialize(&json)
         })
         .map_err(|error| Unreadable(printable(&error.to_string())))
 }

@@ -1,12 +1,13 @@
 //! What injection adds to a pod: volumes, the agent's container, mounts, environment, annotations.
 //!
 //! ```text
-//! Injection, Pod → containers (which, where) → agent_config → volumes, environment, agent → the edited JSON
+//! Injection, Pod → containers (which, where) → agent_config → volumes, environment, agent → additions → patch
 //! ```
 //!
-//! Invariant: pure. The pod is read typed and edited as JSON, so that fields which the types do not know survive.
+//! Invariant: pure. Only what is missing is added, and the rest of the pod is not so much as mentioned.
 //! Invariant: injecting an injected pod changes nothing. What someone else changed about our container stays.
 
+pub(crate) mod additions;
 pub(crate) mod agent;
 pub(crate) mod agent_config;
 pub(crate) mod containers;
@@ -17,6 +18,7 @@ pub(crate) mod identity;
 pub(crate) mod mesh;
 pub(crate) mod names;
 pub(crate) mod patch;
+pub(crate) mod pod;
 pub(crate) mod quantity;
 pub(crate) mod resources;
 pub(crate) mod volumes;
@@ -28,16 +30,19 @@ mod tests;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use keyside_config::model::auto_auth::Login;
 use keyside_config::model::vault::Vault;
 use keyside_config::model::{AttachToken, Limits, LogFormat, LogLevel, Mode, StaticSecrets};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::annotation::{Annotations, key, printable};
+use crate::annotation::{Annotations, printable};
 use crate::trace::{Subject, Trace, words};
+use additions::{Additions, Completed};
 use containers::{Chosen, Kind};
+use environment::{Environment, Reached};
 use fingerprint::OwnAgent;
+use patch::Operation;
+use pod::Pod;
 use quantity::Quantity;
 
 /// What a pod asks for, with the installation's defaults filled in.
@@ -184,59 +189,73 @@ pub(crate) enum Error {
     },
 }
 
-/// The pod with all that it asked for in it.
+/// All that a pod asked for.
 #[derive(Debug)]
 pub(crate) struct Injected {
-    pub pod: Value,
+    /// Empty where the pod has all of it.
+    pub patch: Vec<Operation>,
     pub warnings: Vec<String>,
     /// See [`fingerprint::hash`].
     pub config_hash: String,
 }
 
-/// Injects the agent into `json`, which `pod` was read from.
+/// Injects the agent into a pod.
 pub(crate) fn apply(
     pod: &Pod,
-    json: &Value,
     annotations: &Annotations,
     injection: &Injection,
     trace: &mut Trace,
 ) -> Result<Injected, Error> {
-    let no_spec = PodSpec::default();
-    let spec = pod.spec.as_ref().unwrap_or(&no_spec);
-    if windows::is_meant(spec) {
+    if windows::is_meant(pod) {
         return Err(Error::Windows);
     }
-    let mut edited = json.clone();
     trace.decided(Subject::Application, "mount", "containers");
     trace.decided_by(Subject::Application, "env", &["proxy-port", "proxy"]);
-    let (agent, chosen) = match fingerprint::own_agent(spec, annotations)? {
+    let mut additions = Additions::default();
+    let (agent, chosen) = match fingerprint::own_agent(pod, annotations)? {
         Some(agent) => {
-            let chosen = containers::choose(spec, agent.first_after, injection, trace)?;
+            let chosen = containers::choose(pod, agent.first_after, injection, trace)?;
             (agent, chosen)
         }
-        None => add_agent(pod, spec, &mut edited, injection, trace)?,
+        None => add_agent(pod, &mut additions, injection, trace)?,
     };
-    volumes::complete(list(&mut edited, "volumes"), injection, trace);
-    let mut warnings = Vec::from_iter(mesh::warning(spec, annotations, &injection.vault.address));
-    warnings.extend(agent.never_ends(spec));
+    additions.volumes = volumes::missing(pod, injection, trace);
+    let mut warnings = Vec::from_iter(mesh::warning(pod, annotations, &injection.vault.address));
+    warnings.extend(agent.never_ends(pod));
     // The one that goes on running comes last.
-    let config = agent.configs.last().map_or("", String::as_str);
-    let address = environment::address(config);
-    warnings.extend(environment::port_warnings(spec, address.as_deref(), config));
-    for (kind, name) in &chosen.containers {
-        let address = address.as_deref().filter(|_| agent.serves(*kind));
-        if address.is_none() && agent.is_classic && *kind == Kind::Init {
-            let piece = || words::environment_of(name);
+    let reached = Reached::read(agent.configs.last().map_or("", String::as_str));
+    warnings.extend(reached.port_warnings(pod));
+    for &(kind, place) in &chosen.containers {
+        let Some(container) = pod.list(kind).get(place) else {
+            continue;
+        };
+        let address = reached.proxy.as_deref().filter(|_| agent.serves(kind));
+        if address.is_none() && agent.is_classic && kind == Kind::Init {
+            let piece = || words::environment_of(container.name);
             trace.left_out(piece, "sidecar");
         }
-        if let Some(container) = find(list(&mut edited, kind.field()), name) {
-            warnings.extend(complete(container, name, address, trace)?);
-        }
+        // One that has the mount is complete.
+        let Some(mount) = volumes::missing_mount(container)? else {
+            continue;
+        };
+        let variables = match address.map(|address| environment::of(container, address, trace)) {
+            None => Vec::new(),
+            Some(Environment::Variables(variables)) => variables,
+            Some(Environment::Own(warning)) => {
+                warnings.push(warning);
+                Vec::new()
+            }
+        };
+        additions.completed.push(Completed {
+            kind,
+            place,
+            mount,
+            variables,
+        });
     }
     let config_hash = fingerprint::hash(&agent.configs, annotations);
-    annotate(&mut edited, &config_hash);
     Ok(Injected {
-        pod: edited,
+        patch: additions.patch(pod, &config_hash),
         warnings,
         config_hash,
     })
@@ -245,79 +264,35 @@ pub(crate) fn apply(
 /// Adds the agent's containers to a pod that has none. Returns what was added, and whom it is for.
 fn add_agent(
     pod: &Pod,
-    spec: &PodSpec,
-    edited: &mut Value,
+    additions: &mut Additions,
     injection: &Injection,
     trace: &mut Trace,
 ) -> Result<(OwnAgent, Chosen), Error> {
-    volumes::refuse_taken(spec)?;
-    let index = containers::position(spec);
-    let chosen = containers::choose(spec, index, injection, trace)?;
-    let config = agent_config::build(spec, &chosen, injection, trace)?;
+    volumes::refuse_taken(pod)?;
+    let first = containers::position(pod);
+    let chosen = containers::choose(pod, first, injection, trace)?;
+    let config = agent_config::build(pod, &chosen, injection, trace)?;
     let mut agent = OwnAgent {
         configs: Vec::new(),
-        first_after: index,
+        first_after: first,
         is_native: injection.sidecar == Sidecar::Native,
         is_classic: injection.sidecar == Sidecar::Classic,
     };
     for part in agent::parts(injection).iter().copied() {
         let config = agent_config::text(&part.of(&config));
         let container = agent::container(pod, &chosen, injection, (part, &config), trace);
-        let containers = list(edited, part.kind().field());
         match part.kind() {
-            Kind::Init => containers.insert(index.min(containers.len()), container),
-            // Behind the application's own, of which the first is what tools mean where they are not told.
-            Kind::Application => containers.push(container),
+            Kind::Init => additions.init = Some((first, container)),
+            Kind::Application => additions.application = Some(container),
         }
         agent.configs.push(config);
     }
     Ok((agent, chosen))
 }
 
-/// Gives an application's container its mount and environment; one that has the mount already is complete.
-fn complete(
-    container: &mut Value,
-    name: &str,
-    address: Option<&str>,
-    trace: &mut Trace,
-) -> Result<Option<String>, Error> {
-    if !volumes::mount(container, name)? {
-        return Ok(None);
+/// Sets a member of an object.
+fn set(object: &mut Value, key: &str, value: impl Into<Value>) {
+    if let Some(members) = object.as_object_mut() {
+        members.insert(key.to_owned(), value.into());
     }
-    Ok(address.and_then(|address| environment::add(container, name, address, trace)))
-}
-
-fn annotate(pod: &mut Value, config_hash: &str) {
-    let annotations = member(member(pod, "metadata"), "annotations");
-    *member(annotations, key::STATUS) = "injected".into();
-    *member(annotations, key::VERSION) = env!("CARGO_PKG_VERSION").into();
-    *member(annotations, key::CONFIG_HASH) = config_hash.into();
-}
-
-/// The list at `key` of the pod's `spec`, made where it is absent.
-fn list<'a>(pod: &'a mut Value, key: &str) -> &'a mut Vec<Value> {
-    array(member(pod, "spec"), key)
-}
-
-/// The list at `key`, made where it is absent.
-fn array<'a>(value: &'a mut Value, key: &str) -> &'a mut Vec<Value> {
-    let member = member(value, key);
-    if !member.is_array() {
-        *member = json!([]);
-    }
-    member.as_array_mut().expect("made one above")
-}
-
-/// What is at `key`, null where nothing was.
-fn member<'a>(value: &'a mut Value, key: &str) -> &'a mut Value {
-    if !value.is_object() {
-        *value = json!({});
-    }
-    let members = value.as_object_mut().expect("made one above");
-    members.entry(key).or_insert(Value::Null)
-}
-
-fn find<'a>(list: &'a mut [Value], name: &str) -> Option<&'a mut Value> {
-    list.iter_mut()
-        .find(|element| element.get("name").and_then(Value::as_str) == Some(name))
 }

@@ -1,11 +1,11 @@
 //! The agent's containers: one, or two where it is no native sidecar.
 
-use k8s_openapi::api::core::v1::Pod;
 use keyside_config::model::{AttachToken, Config};
 use serde_json::{Value, json};
 
 use super::containers::{Chosen, Kind};
-use super::{Injection, Sidecar, identity, names, resources, volumes};
+use super::pod::Pod;
+use super::{Injection, Sidecar, identity, names, resources, set, volumes};
 use crate::trace::{Subject, Trace};
 
 /// One container of the agent's.
@@ -100,9 +100,8 @@ pub(crate) fn container(
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": volumes::of_agent(injection, trace),
     });
-    let mut add = |name: &str, value: Value| *super::member(&mut container, name) = value;
     if part == Part::Native {
-        add("restartPolicy", "Always".into());
+        set(&mut container, "restartPolicy", "Always");
     }
     if part.stays() {
         let probe = json!({
@@ -111,10 +110,10 @@ pub(crate) fn container(
             "periodSeconds": 1,
             "timeoutSeconds": 5,
         });
-        add("startupProbe", probe);
+        set(&mut container, "startupProbe", probe);
         if let Some(port) = injection.metrics_port {
             let named = json!({ "name": names::METRICS_PORT_NAME, "containerPort": port });
-            add("ports", json!([named]));
+            set(&mut container, "ports", json!([named]));
         }
     }
     container
@@ -132,7 +131,7 @@ fn security_context(pod: &Pod, chosen: &Chosen, injection: &Injection, trace: &m
     let (user, group) = identity::of_agent(pod, chosen, &injection.agent, trace);
     for (name, id) in [("runAsUser", user), ("runAsGroup", group)] {
         if let Some(id) = id {
-            *super::member(&mut context, name) = id.into();
+            set(&mut context, name, id);
         }
     }
     context

@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::PodSpec;
 use keyside_config::model::auto_auth::{AutoAuth, FileSink, Method, Sink};
 use keyside_config::model::listener::{Bind, HostPort, Listener, Role};
 use keyside_config::model::{Admin, AttachToken, Cache, Config, MAX_DURATION, Mode, Resume};
 
 use super::containers::Chosen;
+use super::pod::Pod;
 use super::{Error, Injection, Port, Proxy, identity, names, resources};
 use crate::trace::{Source, Subject, Trace, words};
 
@@ -23,7 +23,7 @@ const CONNECTIONS: u64 = 256;
 
 /// What the agent of this pod does.
 pub(crate) fn build(
-    spec: &PodSpec,
+    pod: &Pod,
     chosen: &Chosen,
     injection: &Injection,
     trace: &mut Trace,
@@ -32,7 +32,7 @@ pub(crate) fn build(
         trace.decided(Subject::Config, path, name);
     }
     trace.decided_by(Subject::Config, "listener", &["proxy", "sidecar"]);
-    let is_private = identity::is_readable_by_group(spec, chosen, &injection.agent);
+    let is_private = identity::is_readable_by_group(pod, chosen, &injection.agent);
     let memory = resources::memory_limit(&injection.agent).units();
     let mut config = Config {
         vault: injection.vault.clone(),
@@ -50,11 +50,11 @@ pub(crate) fn build(
         log_level: injection.log_level,
         log_format: injection.log_format,
         start_timeout: injection.start_timeout,
-        shutdown_delay: shutdown_delay(spec),
+        shutdown_delay: shutdown_delay(pod),
         ..Config::default()
     };
     if let Some(proxy) = &injection.proxy {
-        let port = port(spec, chosen, proxy, trace)?;
+        let port = port(pod, chosen, proxy, trace)?;
         if !proxy.socket {
             trace.left_out(|| words::SOCKET.to_owned(), "proxy-socket");
         }
@@ -78,8 +78,8 @@ const LAST: Duration = Duration::from_secs(2);
 
 /// How long an ordinary container goes on when it is told to end: all containers of the pod are told so at the same
 /// time, and those of the application may need the proxy to end well.
-fn shutdown_delay(spec: &PodSpec) -> Option<Duration> {
-    let grace = spec.termination_grace_period_seconds.unwrap_or(30);
+fn shutdown_delay(pod: &Pod) -> Option<Duration> {
+    let grace = pod.grace_period.unwrap_or(30);
     let grace = Duration::from_secs(u64::try_from(grace).unwrap_or_default());
     let delay = grace.saturating_sub(LAST).min(MAX_DURATION);
     (!delay.is_zero()).then_some(delay)
@@ -176,12 +176,12 @@ fn auto_auth(injection: &Injection, is_private: bool, trace: &mut Trace) -> Auto
 /// The TCP port, where TCP is safe: every container of the pod shares its loopback, and with `hostNetwork` every
 /// process of the node does.
 fn port(
-    spec: &PodSpec,
+    pod: &Pod,
     chosen: &Chosen,
     proxy: &Proxy,
     trace: &mut Trace,
 ) -> Result<Option<u16>, Error> {
-    let host_network = spec.host_network == Some(true);
+    let host_network = pod.host_network;
     let because = if host_network {
         "the pod is hostNetwork"
     } else {

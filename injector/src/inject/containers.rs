@@ -1,7 +1,6 @@
 //! Where the agent goes, and which containers get its mount and environment.
 
-use k8s_openapi::api::core::v1::{Container, PodSpec};
-
+use super::pod::{Container, Pod};
 use super::{Error, Injection, mesh, names};
 use crate::trace::{Source, Trace, words};
 
@@ -25,91 +24,89 @@ impl Kind {
 /// The containers that get mount and environment.
 #[derive(Debug)]
 pub(crate) struct Chosen {
-    /// In the pod's order, by name.
-    pub containers: Vec<(Kind, String)>,
+    /// In the pod's order, each by its place in its list.
+    pub containers: Vec<(Kind, usize)>,
     /// Whether containers that run beside the agent were left out.
     pub is_subset: bool,
 }
 
 /// The agent's index among the init containers: the first, or right after the mesh's native proxy.
-pub(crate) fn position(spec: &PodSpec) -> usize {
-    inits(spec)
-        .iter()
+pub(crate) fn position(pod: &Pod) -> usize {
+    let mut inits = pod.init_containers.iter();
+    inits
         .rposition(mesh::is_native_proxy)
         .map_or(0, |proxy| proxy + 1)
 }
 
 /// The chosen ones among the containers that run beside the agent: init containers from `first` on, and all others.
 pub(crate) fn choose(
-    spec: &PodSpec,
+    pod: &Pod,
     first: usize,
     injection: &Injection,
     trace: &mut Trace,
 ) -> Result<Chosen, Error> {
-    let beside: Vec<(Kind, &str)> = inits(spec)
-        .iter()
-        .skip(first)
-        .map(|container| (Kind::Init, container.name.as_str()))
+    let inits = pod.init_containers.iter().enumerate().skip(first);
+    let applications = pod.containers.iter().enumerate();
+    let beside = inits
+        .map(|(place, init)| (Kind::Init, place, init.name))
         .chain(
-            spec.containers
-                .iter()
-                .filter(|container| !names::CONTAINERS.contains(&container.name.as_str()))
-                .map(|container| (Kind::Application, container.name.as_str())),
-        )
-        .collect();
-    if let Some(wanted) = &injection.containers {
-        refuse_unknown(wanted, &beside, inits(spec))?;
+            applications
+                .map(|(place, one)| (Kind::Application, place, one.name))
+                .filter(|(_, _, name)| !names::CONTAINERS.contains(name)),
+        );
+    let wanted = injection.containers.as_deref();
+    if let Some(wanted) = wanted {
+        let known: Vec<&str> = beside.clone().map(|(_, _, name)| name).collect();
+        refuse_unknown(wanted, &known, pod)?;
     }
-    let is_wanted = |name: &str| {
-        injection
-            .containers
-            .as_ref()
-            .is_none_or(|wanted| wanted.iter().any(|wanted| wanted == name))
+    let mut chosen = Chosen {
+        containers: Vec::new(),
+        is_subset: false,
     };
-    for name in beside.iter().map(|(_, name)| *name) {
-        if !is_wanted(name) {
-            let piece = || words::all_of(name);
-            trace.left_out(piece, "containers");
+    for (kind, place, name) in beside {
+        if wanted.is_none_or(|wanted| wanted.iter().any(|wanted| wanted == name)) {
+            chosen.containers.push((kind, place));
+        } else {
+            chosen.is_subset = true;
+            trace.left_out(|| words::all_of(name), "containers");
         }
     }
-    for init in inits(spec).iter().take(first) {
-        if !names::CONTAINERS.contains(&init.name.as_str()) {
+    for init in pod.init_containers.iter().take(first) {
+        if !names::CONTAINERS.contains(&init.name) {
             trace.left_out_because(
-                || words::all_of(&init.name),
+                || words::all_of(init.name),
                 || Source::Pod(words::BEFORE_AGENT.into()),
             );
         }
     }
-    let containers: Vec<_> = beside
-        .iter()
-        .filter(|(_, name)| is_wanted(name))
-        .map(|(kind, name)| (*kind, (*name).to_owned()))
-        .collect();
-    Ok(Chosen {
-        is_subset: containers.len() < beside.len(),
-        containers,
-    })
+    Ok(chosen)
 }
 
-fn refuse_unknown(
-    wanted: &[String],
-    beside: &[(Kind, &str)],
-    inits: &[Container],
-) -> Result<(), Error> {
-    let is_beside = |name: &str| beside.iter().any(|(_, beside)| *beside == name);
-    let Some(name) = wanted.iter().find(|name| !is_beside(name)).cloned() else {
+impl Chosen {
+    /// Those of one list, without the agent's own.
+    pub(crate) fn of<'p, 'j>(
+        &self,
+        pod: &'p Pod<'j>,
+        kind: Kind,
+    ) -> impl Iterator<Item = &'p Container<'j>> {
+        let places = self.containers.iter().filter(move |(of, _)| *of == kind);
+        places
+            .filter_map(move |(_, place)| pod.list(kind).get(*place))
+            .filter(|container| !names::CONTAINERS.contains(&container.name))
+    }
+}
+
+fn refuse_unknown(wanted: &[String], known: &[&str], pod: &Pod) -> Result<(), Error> {
+    let Some(name) = wanted.iter().find(|name| !known.contains(&name.as_str())) else {
         return Ok(());
     };
-    let known = beside.iter().map(|(_, name)| (*name).to_owned()).collect();
-    let is_before =
-        !names::CONTAINERS.contains(&name.as_str()) && inits.iter().any(|init| init.name == name);
+    let name = name.clone();
+    let known = known.iter().map(|&name| name.to_owned()).collect();
+    let is_before = !names::CONTAINERS.contains(&name.as_str())
+        && pod.init_containers.iter().any(|init| init.name == name);
     Err(if is_before {
         Error::BeforeAgent { name, known }
     } else {
         Error::UnknownContainer { name, known }
     })
-}
-
-fn inits(spec: &PodSpec) -> &[Container] {
-    spec.init_containers.as_deref().unwrap_or_default()
 }

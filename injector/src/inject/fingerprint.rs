@@ -7,10 +7,10 @@
 
 use std::fmt::Write;
 
-use k8s_openapi::api::core::v1::{Container, PodSpec};
 use sha2::{Digest, Sha256};
 
 use super::containers::{self, Kind};
+use super::pod::{Container, Pod};
 use super::{Error, names};
 use crate::annotation::{Annotations, key};
 
@@ -32,8 +32,8 @@ impl OwnAgent {
     }
 
     /// Warns where the pod waits for an end that an ordinary container never has.
-    pub(crate) fn never_ends(&self, spec: &PodSpec) -> Option<String> {
-        let policy = spec.restart_policy.as_deref().unwrap_or("Always");
+    pub(crate) fn never_ends(&self, pod: &Pod) -> Option<String> {
+        let policy = pod.restart_policy.unwrap_or("Always");
         (self.is_classic && policy != "Always").then(|| {
             format!(
                 "the pod is to end (restartPolicy: {policy}), and a classic sidecar does not: set keyside.dev/sidecar \
@@ -44,18 +44,15 @@ impl OwnAgent {
 }
 
 /// What the pod has of the agent, if any of it is there.
-pub(crate) fn own_agent(
-    spec: &PodSpec,
-    annotations: &Annotations,
-) -> Result<Option<OwnAgent>, Error> {
+pub(crate) fn own_agent(pod: &Pod, annotations: &Annotations) -> Result<Option<OwnAgent>, Error> {
     let mut agent = OwnAgent {
         configs: Vec::new(),
-        first_after: containers::position(spec),
+        first_after: containers::position(pod),
         is_native: false,
         is_classic: false,
     };
     let mut taken = None;
-    for (index, container) in spec.init_containers.iter().flatten().enumerate() {
+    for (index, container) in pod.init_containers.iter().enumerate() {
         let Some(name) = ours(container) else {
             continue;
         };
@@ -64,7 +61,7 @@ pub(crate) fn own_agent(
         agent.is_native |= name == names::CONTAINER;
         agent.configs.extend(config(container).map(str::to_owned));
     }
-    for container in &spec.containers {
+    for container in &pod.containers {
         let Some(name) = ours(container) else {
             continue;
         };
@@ -88,12 +85,11 @@ fn ours(container: &Container) -> Option<&'static str> {
     names.find(|name| container.name == *name)
 }
 
-fn config(agent: &Container) -> Option<&str> {
-    let mut variables = agent.env.iter().flatten();
+fn config<'a>(agent: &Container<'a>) -> Option<&'a str> {
+    let mut variables = agent.env.iter();
     variables
         .find(|variable| variable.name == names::CONFIG_VARIABLE)?
         .value
-        .as_deref()
 }
 
 /// SHA-256 over the configurations and the annotations that gave them, each framed with its length; the first half, in

@@ -4,10 +4,9 @@
 //! takes the application's own uid where there is one, and files get the pod's `fsGroup` from the folder, which the
 //! kubelet makes setgid.
 
-use k8s_openapi::api::core::v1::{Container, Pod, PodSecurityContext, PodSpec};
-
+use super::Agent;
 use super::containers::{Chosen, Kind};
-use super::{Agent, names};
+use super::pod::{Container, Pod, SecurityContext};
 use crate::trace::{Source, Subject, Trace, words};
 
 /// Nobody in particular: the customary uid of images without users.
@@ -20,8 +19,6 @@ pub(crate) fn of_agent(
     agent: &Agent,
     trace: &mut Trace,
 ) -> (Option<i64>, Option<i64>) {
-    let no_spec = PodSpec::default();
-    let spec = pod.spec.as_ref().unwrap_or(&no_spec);
     let user = agent.user.map(i64::from);
     let group = agent.group.map(i64::from);
     let mut decide = |asked: Option<i64>, name: &str, field: &str, read| {
@@ -34,7 +31,7 @@ pub(crate) fn of_agent(
             trace.left_out(|| words::field_of_agent(field), "openshift");
             return None;
         }
-        let found = shared(spec, chosen, read);
+        let found = shared(pod, chosen, read);
         if found.is_some() {
             trace.because(Subject::Agent, &path, || {
                 Source::Pod(words::SAME_USER.into())
@@ -49,80 +46,57 @@ pub(crate) fn of_agent(
 }
 
 /// Whether owner and group are enough for every chosen container to read what the agent writes.
-pub(crate) fn is_readable_by_group(spec: &PodSpec, chosen: &Chosen, agent: &Agent) -> bool {
-    let context = spec.security_context.as_ref();
-    let fs_group = context.is_some_and(|context| context.fs_group.is_some());
-    fs_group || is_same_user(spec, chosen, agent) || is_same_group(spec, chosen, agent)
+pub(crate) fn is_readable_by_group(pod: &Pod, chosen: &Chosen, agent: &Agent) -> bool {
+    pod.security_context.fs_group.is_some()
+        || is_same_user(pod, chosen, agent)
+        || is_same_group(pod, chosen, agent)
 }
 
 /// Where all of them, and so the agent, have one group that the pod names.
-fn is_same_group(spec: &PodSpec, chosen: &Chosen, agent: &Agent) -> bool {
-    let Some(application) = shared(spec, chosen, group_of) else {
+fn is_same_group(pod: &Pod, chosen: &Chosen, agent: &Agent) -> bool {
+    let Some(application) = shared(pod, chosen, group_of) else {
         return false;
     };
     if agent.user_of_cluster && agent.group.is_none() {
         return false;
     }
-    let context = spec.security_context.as_ref();
-    let same = |container: &Container| group_of(container, context) == Some(application);
+    let same =
+        |container: &Container| group_of(container, pod.security_context) == Some(application);
     agent
         .group
         .is_none_or(|group| i64::from(group) == application)
-        && select(spec, chosen, Kind::Init).all(same)
+        && chosen.of(pod, Kind::Init).all(same)
 }
 
-fn is_same_user(spec: &PodSpec, chosen: &Chosen, agent: &Agent) -> bool {
-    let Some(application) = shared(spec, chosen, user_of) else {
+fn is_same_user(pod: &Pod, chosen: &Chosen, agent: &Agent) -> bool {
+    let Some(application) = shared(pod, chosen, user_of) else {
         return false;
     };
     if agent.user_of_cluster && agent.user.is_none() {
         return false;
     }
-    let context = spec.security_context.as_ref();
-    let same = |container: &Container| user_of(container, context) == Some(application);
+    let same =
+        |container: &Container| user_of(container, pod.security_context) == Some(application);
     agent.user.is_none_or(|user| i64::from(user) == application)
-        && select(spec, chosen, Kind::Init).all(same)
+        && chosen.of(pod, Kind::Init).all(same)
 }
 
 /// What all chosen application containers have in common; not root, as whom the agent never runs.
 fn shared(
-    spec: &PodSpec,
+    pod: &Pod,
     chosen: &Chosen,
-    read: fn(&Container, Option<&PodSecurityContext>) -> Option<i64>,
+    read: fn(&Container, SecurityContext) -> Option<i64>,
 ) -> Option<i64> {
-    let context = spec.security_context.as_ref();
-    let mut ids = select(spec, chosen, Kind::Application).map(|one| read(one, context));
+    let containers = chosen.of(pod, Kind::Application);
+    let mut ids = containers.map(|one| read(one, pod.security_context));
     let first = ids.next()??;
     (first > 0 && ids.all(|id| id == Some(first))).then_some(first)
 }
 
-fn select<'a>(
-    spec: &'a PodSpec,
-    chosen: &'a Chosen,
-    wanted: Kind,
-) -> impl Iterator<Item = &'a Container> {
-    let inits = spec.init_containers.as_deref().unwrap_or_default();
-    let all = match wanted {
-        Kind::Init => inits,
-        Kind::Application => &spec.containers,
-    };
-    all.iter().filter(move |container| {
-        !names::CONTAINERS.contains(&container.name.as_str())
-            && chosen
-                .containers
-                .iter()
-                .any(|(kind, name)| *kind == wanted && *name == container.name)
-    })
+fn user_of(container: &Container, pod: SecurityContext) -> Option<i64> {
+    container.security_context.user.or(pod.user)
 }
 
-fn user_of(container: &Container, pod: Option<&PodSecurityContext>) -> Option<i64> {
-    let own = container.security_context.as_ref();
-    own.and_then(|own| own.run_as_user)
-        .or_else(|| pod.and_then(|pod| pod.run_as_user))
-}
-
-fn group_of(container: &Container, pod: Option<&PodSecurityContext>) -> Option<i64> {
-    let own = container.security_context.as_ref();
-    own.and_then(|own| own.run_as_group)
-        .or_else(|| pod.and_then(|pod| pod.run_as_group))
+fn group_of(container: &Container, pod: SecurityContext) -> Option<i64> {
+    container.security_context.group.or(pod.group)
 }

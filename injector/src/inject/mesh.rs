@@ -5,9 +5,9 @@
 //! it would never start. Any other native sidecar starts after the agent, for it may need the token. Both mistakes
 //! end in a pod that never starts, so a proxy is known by name or image here, and nothing is guessed.
 
-use k8s_openapi::api::core::v1::{Container, PodSpec};
 use keyside_config::model::vault::Address;
 
+use super::pod::{Container, Pod};
 use crate::annotation::Annotations;
 
 /// A mesh, by what it puts into a pod.
@@ -57,26 +57,20 @@ const GENERIC_PROXIES: [&str; 3] = ["mesh-proxy", "mesh-sidecar", "envoy-sidecar
 
 /// Whether an init container is a mesh's proxy that runs for as long as the pod.
 pub(crate) fn is_native_proxy(container: &Container) -> bool {
-    let native = container.restart_policy.as_deref() == Some("Always");
-    let named = GENERIC_PROXIES.contains(&container.name.as_str());
+    let native = container.restart_policy == Some("Always");
+    let named = GENERIC_PROXIES.contains(&container.name);
     native && (named || MESHES.iter().any(|mesh| mesh.has_proxy(container)))
 }
 
 /// Warns of a mesh that captures traffic and whose proxy starts after the agent.
-pub(crate) fn warning(
-    spec: &PodSpec,
-    annotations: &Annotations,
-    vault: &Address,
-) -> Option<String> {
+pub(crate) fn warning(pod: &Pod, annotations: &Annotations, vault: &Address) -> Option<String> {
     let Address::Tcp { at, .. } = vault else {
         return None;
     };
-    let inits = spec.init_containers.as_deref().unwrap_or_default();
+    let inits = &pod.init_containers;
     let mesh = MESHES.iter().find(|mesh| {
-        let captured = inits
-            .iter()
-            .any(|init| mesh.captures.contains(&init.name.as_str()));
-        let classic = spec.containers.iter().any(|one| mesh.has_proxy(one));
+        let captured = inits.iter().any(|init| mesh.captures.contains(&init.name));
+        let classic = pod.containers.iter().any(|one| mesh.has_proxy(one));
         (captured || classic) && !inits.iter().any(is_native_proxy)
     })?;
     let port = at.port.to_string();
@@ -94,8 +88,8 @@ pub(crate) fn warning(
 
 impl Mesh {
     fn has_proxy(&self, container: &Container) -> bool {
-        let image = container.image.as_deref().unwrap_or_default();
-        self.proxies.contains(&container.name.as_str()) || self.images.contains(&repository(image))
+        let image = container.image.unwrap_or_default();
+        self.proxies.contains(&container.name) || self.images.contains(&repository(image))
     }
 }
 
@@ -124,12 +118,6 @@ mod tests {
 
     #[test]
     fn knows_a_native_proxy_by_name_or_image() {
-        let container = |name: &str, image: &str, policy: Option<&str>| Container {
-            name: name.to_owned(),
-            image: Some(image.to_owned()),
-            restart_policy: policy.map(str::to_owned),
-            ..Container::default()
-        };
         for (name, image, policy, expected) in [
             ("istio-proxy", "x", Some("Always"), true),
             (
@@ -142,7 +130,12 @@ mod tests {
             ("istio-proxy", "x", None, false),
             ("cloud-sql-proxy", "cloud-sql-proxy", Some("Always"), false),
         ] {
-            let container = container(name, image, policy);
+            let container = Container {
+                name,
+                image: Some(image),
+                restart_policy: policy,
+                ..Container::default()
+            };
             assert_eq!(is_native_proxy(&container), expected, "{name}");
         }
     }

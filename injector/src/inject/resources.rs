@@ -1,9 +1,9 @@
 //! What the agent's container asks of the node.
 
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, ResourceRequirements};
 use serde_json::{Map, Value, json};
 
 use super::Agent;
+use super::pod::{Pod, Resources};
 use super::quantity::Quantity;
 use crate::trace::{Source, Subject, Trace, words};
 
@@ -36,7 +36,7 @@ pub(crate) fn requirements(pod: &Pod, agent: &Agent, trace: &mut Trace) -> Value
         ("cpu", &agent.cpu_request, &agent.cpu_limit),
         ("memory", &agent.memory_request, &agent.memory_limit),
     ] {
-        if !is_given_to_pod(pod, name) {
+        if !pod.resources.mention(name) {
             continue;
         }
         if limit.is_none() || request.is_none() {
@@ -120,52 +120,25 @@ fn amounts<const N: usize>(amounts: [(&str, String); N]) -> Map<String, Value> {
         .collect()
 }
 
-/// Whether the pod has a request or a limit of its own for the resource.
-fn is_given_to_pod(pod: &Pod, name: &str) -> bool {
-    let resources = pod.spec.as_ref().and_then(|spec| spec.resources.as_ref());
-    resources.is_some_and(|given| {
-        let amounts = [given.limits.as_ref(), given.requests.as_ref()];
-        let mut amounts = amounts.into_iter().flatten();
-        amounts.any(|amounts| amounts.contains_key(name))
-    })
-}
-
 fn amount(text: &str) -> Quantity {
     Quantity::parse(text).expect("a constant of this file, which the tests read")
 }
 
 /// Whether the pod, as its author wrote it, is of the `Guaranteed` class.
 fn is_guaranteed(pod: &Pod) -> bool {
-    let Some(spec) = &pod.spec else {
-        return false;
-    };
-    all_containers(spec).all(|container| {
-        container
-            .resources
-            .as_ref()
-            .is_some_and(requests_equal_limits)
-    })
+    pod.spec.is_some()
+        && pod
+            .all_containers()
+            .all(|container| requests_equal_limits(container.resources))
 }
 
-fn all_containers(spec: &PodSpec) -> impl Iterator<Item = &Container> {
-    spec.init_containers
-        .iter()
-        .flatten()
-        .chain(&spec.containers)
-}
-
-fn requests_equal_limits(resources: &ResourceRequirements) -> bool {
+fn requests_equal_limits(resources: Resources) -> bool {
     ["cpu", "memory"].iter().all(|name| {
-        let limit = resources
-            .limits
-            .as_ref()
-            .and_then(|limits| limits.get(*name));
-        let request = resources
-            .requests
-            .as_ref()
-            .and_then(|requests| requests.get(*name));
         // The API server takes a request that is absent from the limit.
-        limit.is_some_and(|limit| equal(&limit.0, &request.unwrap_or(limit).0))
+        resources.limit(name).is_some_and(|limit| {
+            let request = resources.request(name);
+            equal(&limit, request.as_ref().unwrap_or(&limit))
+        })
     })
 }
 

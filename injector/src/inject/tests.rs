@@ -67,7 +67,9 @@ fn with_profile(text: &str) -> Defaults {
 #[track_caller]
 fn injected(pod: &Value) -> (Value, Vec<String>) {
     match admit(pod) {
-        Verdict::Patched { pod, warnings, .. } => (pod, warnings),
+        Verdict::Patched {
+            patch, warnings, ..
+        } => (patch::applied(pod, &patch), warnings),
         other => panic!("{other:?}"),
     }
 }
@@ -378,11 +380,15 @@ fn names_no_user_where_the_cluster_chooses_it() {
     let context = |annotations: Value, of_pod: Value| {
         let mut spec = app();
         spec["securityContext"] = of_pod;
-        match admit_with(&pod(annotations, spec), &openshift) {
-            Verdict::Patched { pod, .. } => (
-                agent(&pod)["securityContext"].clone(),
-                config(&pod)["auto_auth"]["sink"][0]["config"]["mode"].clone(),
-            ),
+        let pod = pod(annotations, spec);
+        match admit_with(&pod, &openshift) {
+            Verdict::Patched { patch, .. } => {
+                let pod = patch::applied(&pod, &patch);
+                (
+                    agent(&pod)["securityContext"].clone(),
+                    config(&pod)["auto_auth"]["sink"][0]["config"]["mode"].clone(),
+                )
+            }
             other => panic!("{other:?}"),
         }
     };
@@ -486,10 +492,12 @@ fn trusts_what_the_pod_names() {
 
     // Where the operator says whom to trust, that is so, unless pods choose the address as well.
     let profile = format!("defaults: {{tls-server-name: vault.eu, ca: {authority:?}}}");
-    let said = |profile: &str| match admit_with(&pod(chosen.clone(), app()), &with_profile(profile))
-    {
+    let before = pod(chosen.clone(), app());
+    let said = |profile: &str| match admit_with(&before, &with_profile(profile)) {
         Verdict::Denied { message, .. } => message,
-        Verdict::Patched { pod, .. } => config(&pod)["vault"].to_string(),
+        Verdict::Patched { patch, .. } => {
+            config(&patch::applied(&before, &patch))["vault"].to_string()
+        }
         other @ Verdict::Untouched { .. } => panic!("{other:?}"),
     };
     assert_eq!(

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use k8s_openapi::api::core::v1::PodSpec;
 use serde_json::{Value, json};
 
-use super::{Error, Injection, ServiceAccountToken, Sidecar, array, find, names};
+use super::pod::{Container, Pod};
+use super::{Error, Injection, ServiceAccountToken, Sidecar, names, set};
 use crate::trace::{Subject, Trace};
 
 const OURS: [&str; 4] = [
@@ -16,21 +16,17 @@ const OURS: [&str; 4] = [
 ];
 
 /// Refuses a pod that uses one of our names for a volume of its own.
-pub(crate) fn refuse_taken(spec: &PodSpec) -> Result<(), Error> {
-    let volumes = spec.volumes.as_deref().unwrap_or_default();
-    match volumes
-        .iter()
-        .find(|volume| OURS.contains(&volume.name.as_str()))
-    {
-        Some(volume) => Err(Error::VolumeTaken {
-            name: volume.name.clone(),
+pub(crate) fn refuse_taken(pod: &Pod) -> Result<(), Error> {
+    match pod.volumes.iter().find(|name| OURS.contains(name)) {
+        Some(&name) => Err(Error::VolumeTaken {
+            name: name.to_owned(),
         }),
         None => Ok(()),
     }
 }
 
-/// Adds the volumes that are not there yet.
-pub(crate) fn complete(volumes: &mut Vec<Value>, injection: &Injection, trace: &mut Trace) {
+/// The volumes that are not there yet.
+pub(crate) fn missing(pod: &Pod, injection: &Injection, trace: &mut Trace) -> Vec<Value> {
     let mut ours = vec![(names::SHARED_VOLUME, memory("16Mi"))];
     if has_run_volume(injection) {
         ours.push((names::RUN_VOLUME, memory("1Mi")));
@@ -42,12 +38,12 @@ pub(crate) fn complete(volumes: &mut Vec<Value>, injection: &Injection, trace: &
     if !injection.files.is_empty() {
         ours.push((names::FILES_VOLUME, injection.files.volume(trace)));
     }
-    for (name, mut volume) in ours {
-        if find(volumes, name).is_none() {
-            *super::member(&mut volume, "name") = name.into();
-            volumes.push(volume);
-        }
-    }
+    ours.retain(|(name, _)| !pod.volumes.contains(name));
+    let named = |(name, mut volume): (&str, Value)| {
+        set(&mut volume, "name", name);
+        volume
+    };
+    ours.into_iter().map(named).collect()
 }
 
 /// An agent that does not stay answers no probes and leaves nothing to anyone.
@@ -74,7 +70,7 @@ fn service_account(token: &ServiceAccountToken, trace: &mut Trace) -> Value {
     }
     let mut source = json!({ "expirationSeconds": token.expiration_seconds, "path": "token" });
     if let Some(audience) = &token.audience {
-        *super::member(&mut source, "audience") = audience.as_str().into();
+        set(&mut source, "audience", audience.as_str());
     }
     json!({ "projected": { "sources": [{ "serviceAccountToken": source }] } })
 }
@@ -102,40 +98,32 @@ pub(crate) fn of_agent(injection: &Injection, trace: &mut Trace) -> Vec<Value> {
     mounts
 }
 
-/// Mounts the shared volume, read-only. Tells whether it was missing.
-pub(crate) fn mount(container: &mut Value, name: &str) -> Result<bool, Error> {
-    let mounts = array(container, "volumeMounts");
-    let text = |mount: &Value, key: &str| mount.get(key).and_then(Value::as_str).map(str::to_owned);
+/// The mount of the shared volume, read-only, where the container does not have it.
+pub(crate) fn missing_mount(container: &Container) -> Result<Option<Value>, Error> {
     let mut is_there = false;
-    for mount in mounts.iter() {
-        let path = text(mount, "mountPath").unwrap_or_default();
+    for mount in &container.mounts {
         // Component-wise: `/keyside/.` and `//keyside` are the same folder.
-        let Ok(below) = Path::new(&path).strip_prefix(names::SHARED_PATH) else {
+        let Ok(below) = Path::new(mount.path).strip_prefix(names::SHARED_PATH) else {
             continue;
         };
-        let volume = text(mount, "name").unwrap_or_default();
+        let (container, volume) = (container.name.to_owned(), mount.volume.to_owned());
         if below != Path::new("") {
             return Err(Error::MountInside {
-                container: name.to_owned(),
+                container,
                 volume,
-                path,
+                path: mount.path.to_owned(),
             });
         }
         if volume != names::SHARED_VOLUME {
-            return Err(Error::MountTaken {
-                container: name.to_owned(),
-                volume,
-            });
+            return Err(Error::MountTaken { container, volume });
         }
         is_there = true;
     }
-    if is_there {
-        return Ok(false);
-    }
-    mounts.push(json!({
-        "name": names::SHARED_VOLUME,
-        "mountPath": names::SHARED_PATH,
-        "readOnly": true,
-    }));
-    Ok(true)
+    Ok((!is_there).then(|| {
+        json!({
+            "name": names::SHARED_VOLUME,
+            "mountPath": names::SHARED_PATH,
+            "readOnly": true,
+        })
+    }))
 }

@@ -10,7 +10,6 @@ use std::ops::Range;
 use serde_json::{Map, Value, json};
 
 use super::yaml;
-use crate::inject::patch;
 use crate::yaml_read::{
     self,
     places::{self, Content, Entry, Node},
@@ -175,7 +174,7 @@ impl Editor<'_> {
         let added = after.len().checked_sub(before.len()).ok_or(Cannot)?;
         let (head, tail) = match added {
             0 => (before.len(), 0),
-            _ => patch::ends(before, after),
+            _ => ends(before, after),
         };
         // Anything but an insertion at one place is not what injection does.
         if head + tail != before.len() {
@@ -347,6 +346,27 @@ impl Editor<'_> {
         }
         text.push_str(self.text.get(done..)?);
         Some(text)
+    }
+}
+
+/// How many elements correspond at the start, and how many of the rest at the end.
+fn ends(before: &[Value], after: &[Value]) -> (usize, usize) {
+    let same = |(old, new): &(&Value, &Value)| correspond(old, new);
+    let head = before.iter().zip(after).take_while(same).count();
+    let rest = before.iter().skip(head).rev();
+    let tail = rest
+        .zip(after.iter().skip(head).rev())
+        .take_while(same)
+        .count();
+    (head, tail)
+}
+
+/// Whether two elements are the same thing: objects of one name, as the lists of a pod have them, or equal.
+fn correspond(before: &Value, after: &Value) -> bool {
+    let name = before.get("name").filter(|name| name.is_string());
+    match (name, after.get("name")) {
+        (Some(old), Some(new)) if old == new => true,
+        _ => before == after,
     }
 }
 

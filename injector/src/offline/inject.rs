@@ -10,6 +10,7 @@ use super::edit::Keys;
 use super::explain::{self, Explanation};
 use super::{Error, Failure, Streams, diff, load, write};
 use crate::admission::{self, Defaults, Verdict};
+use crate::inject::patch;
 use crate::trace::Trace;
 
 const HELP: &str = "\
@@ -167,10 +168,9 @@ fn inject(manifest: &Manifest, defaults: &Defaults, explains: bool) -> Result<In
                     warnings
                 }
                 Verdict::Patched {
-                    pod: patched,
-                    warnings,
-                    ..
+                    patch, warnings, ..
                 } => {
+                    let patched = patch::applied(pod, &patch);
                     if explains {
                         explanations.push(Explanation::new(place, pod, &patched, &trace));
                     }

@@ -56,7 +56,7 @@ pub(crate) fn answer(body: &[u8], defaults: &Defaults) -> Answer {
         Err(Unreadable { uid, why }) if uid.is_empty() => refuse(Reason::NotAReview, why),
         Err(Unreadable { uid, why }) => {
             let record = Record {
-                uid: uid.clone(),
+                uid: bounded(&uid),
                 ..Record::default()
             };
             unreadable(&uid, why, record)
@@ -91,9 +91,9 @@ pub(crate) fn refuse(reason: Reason, why: impl Into<String>) -> Answer {
 
 fn decide(request: &Request<'_>, defaults: &Defaults) -> Answer {
     let mut record = Record {
-        uid: request.uid.to_string(),
-        namespace: request.namespace.to_string(),
-        name: request.name.to_string(),
+        uid: bounded(&request.uid),
+        namespace: bounded(&request.namespace),
+        name: bounded(&request.name),
         dry_run: request.dry_run.unwrap_or_default(),
         ..Record::default()
     };
@@ -187,7 +187,6 @@ fn conclude<'a>(uid: &'a str, verdict: Verdict, record: &mut Record) -> Response
             patch,
             warnings,
             audit,
-            pod: _,
         } => {
             record.reason = if patch.is_empty() {
                 Reason::Complete
@@ -217,11 +216,7 @@ fn conclude<'a>(uid: &'a str, verdict: Verdict, record: &mut Record) -> Response
 fn name(pod: &Value, record: &mut Record) {
     let text = |pointer: &str| {
         let text = pod.pointer(pointer).and_then(Value::as_str);
-        // Names are checked after admission, so they may be anything here.
-        text.unwrap_or_default()
-            .chars()
-            .take(253)
-            .collect::<String>()
+        bounded(text.unwrap_or_default())
     };
     for pointer in ["/metadata/name", "/metadata/generateName"] {
         if record.name.is_empty() {
@@ -231,6 +226,15 @@ fn name(pod: &Value, record: &mut Record) {
     if record.namespace.is_empty() {
         record.namespace = text("/metadata/namespace");
     }
+}
+
+/// As much of a name as a valid one may have. Names are checked after admission, so they may be anything here.
+fn bounded(name: &str) -> String {
+    const LONGEST: usize = 253;
+    if name.chars().nth(LONGEST).is_none() {
+        return name.to_owned();
+    }
+    name.chars().take(LONGEST - 1).chain(['…']).collect()
 }
 
 fn unreadable(uid: &str, why: String, mut record: Record) -> Answer {

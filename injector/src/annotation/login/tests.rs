@@ -26,7 +26,10 @@ fn ask(annotations: &[(&str, &str)]) -> Result<(Value, Value, Vec<String>), Stri
         ..Defaults::new("keyside-agent:0.1.0")
     };
     match admission::admit(&request, &defaults) {
-        Verdict::Patched { pod, warnings, .. } => {
+        Verdict::Patched {
+            patch, warnings, ..
+        } => {
+            let pod = crate::inject::patch::applied(&pod, &patch);
             let agent = &pod["spec"]["initContainers"][0];
             let text = agent["env"][0]["value"].as_str().unwrap().to_owned();
             let source = Source {

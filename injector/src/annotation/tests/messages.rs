@@ -95,13 +95,15 @@ const SOURCES: [&str; 13] = [
 ];
 
 /// Sentences that are not for them: the operator's, and those that no pod brings up.
-const OTHERS: [&str; 6] = [
+const OTHERS: [&str; 7] = [
     // `authorities` tells the operator at the start; an author is told what is allowed.
     "certificate {number} in it cannot be read",
     "there is no certificate in it",
     "{} bytes of certificates; a pod can be given {MOST_AUTHORITIES}: keep the ones that Vault needs",
     // The flag is read before any pod.
     "the installation's own --vault-address is no address",
+    // Where Kubernetes' own types find no fault with a pod, neither does our look at it.
+    "a value is not of its field's type",
     // For the log.
     "operation is {}",
     "not annotated with keyside.dev/inject: \"true\"",

@@ -4,7 +4,7 @@ use keyside_config::model::auto_auth::{AutoAuth, Login, Method};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{admit, agent, agents, app, load_text, loaded, pod, text_of};
+use super::{admit, agent, agents, app, load_text, loaded, patch, pod, text_of};
 use crate::admission::Verdict;
 use crate::annotation::key;
 
@@ -52,7 +52,8 @@ proptest! {
     ) {
         let spec = json!({"initContainers": inits, "containers": containers, "hostNetwork": host_network, "new": [1]});
         let before = pod(chosen, spec);
-        if let Verdict::Patched { patch, pod: after, .. } = admit(&before) {
+        if let Verdict::Patched { patch, .. } = admit(&before) {
+            let after = patch::applied(&before, &patch);
             let json: json_patch::Patch = serde_json::from_value(json!(patch)).unwrap();
             let mut applied = before;
             json_patch::patch(&mut applied, &json).unwrap();
@@ -71,7 +72,8 @@ proptest! {
     fn no_value_is_more_than_a_value(role in "\\PC{1,20}|[$({\"'\\\\}]{1,12}|(\\$\\(KEYSIDE\\)|\\$\\$){1,3}") {
         let before = pod(json!({"role": role, "audience": role}), app());
         match admit(&before) {
-            Verdict::Patched { pod, .. } => {
+            Verdict::Patched { patch, .. } => {
+                let pod = patch::applied(&before, &patch);
                 let text = agent(&pod)["env"][0]["value"].as_str().unwrap();
                 prop_assert!(!text.contains('$'), "the kubelet would expand {}", text);
                 let Some(AutoAuth { method: Method { login: Login::Kubernetes { role: read, .. }, .. }, .. }) =
@@ -94,7 +96,9 @@ proptest! {
         let mut spec = app();
         spec["hostNetwork"] = json!(host_network);
         let annotations = Value::from_iter(annotations);
-        if let Verdict::Patched { pod, .. } = admit(&pod(annotations, spec)) {
+        let before = pod(annotations, spec);
+        if let Verdict::Patched { patch, .. } = admit(&before) {
+            let pod = patch::applied(&before, &patch);
             prop_assert!(!agents(&pod).is_empty());
             for agent in agents(&pod) {
                 let config: Value = serde_json::from_str(text_of(agent)).unwrap();

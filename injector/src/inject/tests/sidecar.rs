@@ -219,16 +219,18 @@ fn each_kind_is_known_again_and_completed() {
 #[test]
 fn the_operator_says_which_one_it_is_by_default() {
     let defaults = super::with_profile("defaults: {sidecar: classic}");
-    let by_profile = super::admit_with(&pod(json!({}), app()), &defaults);
+    let before = pod(json!({}), app());
+    let by_profile = super::admit_with(&before, &defaults);
     let flag = crate::admission::Defaults {
         sidecar: crate::inject::Sidecar::Classic,
         ..super::defaults()
     };
-    let by_flag = super::admit_with(&pod(json!({}), app()), &flag);
+    let by_flag = super::admit_with(&before, &flag);
     for verdict in [by_profile, by_flag] {
-        let crate::admission::Verdict::Patched { pod, .. } = verdict else {
+        let crate::admission::Verdict::Patched { patch, .. } = verdict else {
             panic!("{verdict:?}");
         };
+        let pod = super::patch::applied(&before, &patch);
         assert_eq!(names(&pod["spec"]["containers"]), ["app", "keyside-agent"]);
     }
 }

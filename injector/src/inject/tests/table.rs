@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{agents, defaults, load_text, names, restricted, shapes, text_of};
+use super::{agents, defaults, load_text, names, patch, restricted, shapes, text_of};
 use crate::admission::{self, Defaults, Request, Verdict};
 use crate::profile::set::Set;
 use shapes::Shape;
@@ -75,13 +75,15 @@ fn each_pod_gets_what_its_line_says() {
                 );
                 contain(name, &warnings, &expect["warnings"]);
             }
-            Verdict::Patched { pod, warnings, .. } => {
+            Verdict::Patched {
+                patch, warnings, ..
+            } => {
                 assert!(
                     expect["denied"].is_null() && expect["untouched"].is_null(),
                     "{name} is patched"
                 );
                 contain(name, &warnings, &expect["warnings"]);
-                judge(&shape, &pod);
+                judge(&shape, &patch::applied(&shape.pod, &patch));
             }
         }
     }
@@ -230,9 +232,10 @@ fn what_holds_for_every_pod_holds_with_any_annotations() {
                     all.insert(key, value.clone());
                 }
             }
-            let Verdict::Patched { patch, pod, .. } = admit(&before, &defaults) else {
+            let Verdict::Patched { patch, .. } = admit(&before, &defaults) else {
                 continue;
             };
+            let pod = patch::applied(&before, &patch);
             let who = format!("{} with {annotations} {profile}", shape.name);
             let patch: json_patch::Patch = serde_json::from_value(json!(patch)).unwrap();
             let mut applied = before.clone();

@@ -1,6 +1,7 @@
 use super::*;
 use crate::admission::{self, Defaults, Request, Verdict};
 use crate::annotation::key::KNOWN;
+use crate::inject::patch;
 use crate::profile::set::Set;
 
 fn defaults() -> Defaults {
@@ -32,7 +33,9 @@ fn explain(pod: &Value, defaults: &Defaults) -> Explanation {
     };
     let mut trace = Trace::on();
     match admission::admit_noting(&request, defaults, &mut trace) {
-        Verdict::Patched { pod: after, .. } => Explanation::new("Pod", pod, &after, &trace),
+        Verdict::Patched { patch, .. } => {
+            Explanation::new("Pod", pod, &patch::applied(pod, &patch), &trace)
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -243,9 +246,10 @@ fn no_piece_is_missing() {
             namespace: "shop",
             operation: "CREATE",
         };
-        let Verdict::Patched { pod: injected, .. } = admission::admit(&request, &defaults()) else {
+        let Verdict::Patched { patch, .. } = admission::admit(&request, &defaults()) else {
             panic!("{key}");
         };
+        let injected = patch::applied(&before, &patch);
         // What is listed, put back into a text each, against what is there.
         let mut there = 0;
         for volume in new_in(&before, &injected, "/spec/volumes") {

@@ -198,6 +198,24 @@ fn a_record_names_the_pod_by_what_it_has() {
             .count(),
         253
     );
+    for place in ["name", "namespace"] {
+        let (namespace, name) = match place {
+            "name" => named(|request| request["name"] = json!("n".repeat(9_999))),
+            _ => named(|request| request["namespace"] = json!("n".repeat(9_999))),
+        };
+        let longest = namespace.chars().count().max(name.chars().count());
+        assert_eq!(longest, 253, "{place}");
+        assert!(namespace.ends_with('…') || name.ends_with('…'), "{place}");
+    }
+    let mut review = review();
+    review["request"]["uid"] = json!("u".repeat(9_999));
+    let asked = answer(review.to_string().as_bytes(), &defaults());
+    assert_eq!(asked.record.uid.chars().count(), 253);
+    let said: Value = serde_json::from_slice(&asked.body).unwrap();
+    assert_eq!(
+        said["response"]["uid"], review["request"]["uid"],
+        "all of it"
+    );
     assert_eq!(
         named(|request| request["object"] = json!("no object")),
         pair("shop", "")
@@ -225,7 +243,6 @@ fn a_verdict_becomes_the_response_that_the_api_server_reads() {
         patch,
         warnings: warnings.clone(),
         audit: audit.clone(),
-        pod: json!({}),
     });
     assert_eq!(record.reason, Reason::Asked);
     assert_eq!(
@@ -248,7 +265,6 @@ fn a_verdict_becomes_the_response_that_the_api_server_reads() {
         patch: vec![],
         warnings: vec![],
         audit: vec![],
-        pod: json!({}),
     });
     assert_eq!(record.reason, Reason::Complete);
     assert_eq!(
