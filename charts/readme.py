@@ -22,7 +22,7 @@ HEADER = """\
 
 Installs the injector, by which annotated pods get the agent.
 
-```sh
+```sh cluster
 helm install keyside charts/keyside --namespace keyside --create-namespace \\
   --set vault.address=https://vault.example.com:8200
 helm --namespace keyside test keyside

@@ -1,79 +1,17 @@
-//! What README and `docs/` say is so.
+//! What README and `docs/` say of the chart is so. `tests/pages` looks after the rest.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::Context as _;
-use keyside_config::load;
-use keyside_config::source::{Source, Syntax};
 use keyside_harness::tools;
 use serde_json::Value;
 
 use crate::helm::Release;
 
-/// The pages that people read.
-const PAGES: [&str; 13] = [
-    "README.md",
-    "CHANGELOG.md",
-    "CONTRIBUTING.md",
-    "SECURITY.md",
-    "charts/keyside/README.md",
-    "docs/agent.md",
-    "docs/alerts.md",
-    "docs/annotations.md",
-    "docs/configuration.md",
-    "docs/differences.md",
-    "docs/images.md",
-    "docs/injector.md",
-    "docs/profiles.md",
-];
-
 pub(crate) fn page(name: &str) -> anyhow::Result<String> {
     std::fs::read_to_string(tools::root()?.join(name)).with_context(|| format!("read {name}"))
-}
-
-#[test]
-fn links_lead_somewhere() -> anyhow::Result<()> {
-    let root = tools::root()?;
-    let mut followed = 0;
-    for name in PAGES {
-        let text = page(name)?;
-        let folder = root.join(name);
-        let folder = folder.parent().context("a folder")?;
-        for link in targets(&text).filter(|link| !link.starts_with("https://")) {
-            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
-            let file = if file.is_empty() {
-                root.join(name)
-            } else {
-                folder.join(file)
-            };
-            let text = std::fs::read_to_string(&file).with_context(|| format!("{name}: {link}"))?;
-            assert!(
-                heading.is_empty() || headings(&text).any(|known| known == heading),
-                "{name}: {link}"
-            );
-            followed += 1;
-        }
-    }
-    assert!(followed > 5, "{followed}");
-    Ok(())
-}
-
-/// The headings of a page, as links name them.
-fn headings(text: &str) -> impl Iterator<Item = String> {
-    let lines = text.lines().filter(|line| line.starts_with('#'));
-    lines.map(|line| {
-        let words = line.trim_start_matches('#').trim().to_lowercase();
-        words.replace(' ', "-").replace('`', "")
-    })
-}
-
-/// What stands between `](` and `)`.
-fn targets(text: &str) -> impl Iterator<Item = &str> {
-    text.split("](")
-        .skip(1)
-        .filter_map(|rest| rest.split(')').next())
 }
 
 #[test]
@@ -81,7 +19,12 @@ fn the_chart_and_the_pages_name_this_version() -> anyhow::Result<()> {
     let version = env!("CARGO_PKG_VERSION");
     let chart: Value = serde_yaml::from_str(&page("charts/keyside/Chart.yaml")?)?;
     assert_eq!(chart["appVersion"], version);
-    for (name, mentions) in [("README.md", 3), ("Dockerfile", 4), ("CHANGELOG.md", 1)] {
+    for (name, mentions) in [
+        ("README.md", 3),
+        ("docs/quick-start.md", 4),
+        ("Dockerfile", 4),
+        ("CHANGELOG.md", 1),
+    ] {
         assert_eq!(page(name)?.matches(version).count(), mentions, "{name}");
     }
     Ok(())
@@ -101,22 +44,6 @@ fn the_folders_that_contributors_are_told_of_exist() -> anyhow::Result<()> {
     for folder in folders {
         assert!(root.join(Path::new(folder)).is_dir(), "{folder}");
     }
-    Ok(())
-}
-
-#[test]
-fn the_sample_configuration_is_one() -> anyhow::Result<()> {
-    let text = page("docs/configuration.md")?;
-    let sample = text
-        .split("```hcl\n")
-        .nth(1)
-        .and_then(|rest| rest.split("```").next());
-    let source = Source {
-        name: "page".to_owned(),
-        syntax: Syntax::Hcl,
-        text: sample.context("no sample")?.to_owned(),
-    };
-    load::load(&[source], &|_| None, &load::Flags::default())?;
     Ok(())
 }
 

@@ -414,6 +414,28 @@ fn a_cluster_that_lets_nobody_own_gets_a_secret_all_the_same() -> anyhow::Result
     Ok(())
 }
 
+/// What `docs/upgrade.md` tells whoever has lost the authority's key.
+#[test]
+fn after_a_leak_nothing_old_is_trusted() -> anyhow::Result<()> {
+    let cluster = Cluster::start()?;
+    let mut injector = cluster.injector(&[])?;
+    injector.wait_until_ready()?;
+    let old = cluster.bundle()?;
+    assert!(injector.child.terminate()?.success());
+
+    cluster.api.delete(&cluster::secret_path());
+    // No entry has a `caBundle` any more.
+    cluster.install_webhook();
+    let injector = cluster.injector(&[])?;
+    injector.wait_until_ready()?;
+    let new = cluster.bundle()?;
+    assert!(!contains(&new, old.trim_ascii()), "the old one is trusted");
+    let believer = Caller::new(&injector.webhook, &old, SERVICE)?.connect();
+    assert!(believer.is_err(), "what is served is of the old one");
+    cluster.caller(&injector)?.connect()?;
+    Ok(())
+}
+
 #[test]
 fn a_restarted_replica_serves_what_the_secret_holds() -> anyhow::Result<()> {
     let cluster = Cluster::start()?;

@@ -67,6 +67,21 @@ fn a_patch_comes_in_base64_and_a_denial_with_its_message() -> anyhow::Result<()>
     Ok(())
 }
 
+/// An admission that waited for Vault would make its outage one of the cluster.
+#[test]
+fn vault_is_never_asked() -> anyhow::Result<()> {
+    let vault = std::net::TcpListener::bind("127.0.0.1:0")?;
+    vault.set_nonblocking(true)?;
+    let address = format!("--vault-address=http://{}", vault.local_addr()?);
+    let (_cluster, _injector, caller) = ready(&[&address])?;
+    for (_, review) in cluster::recordings()? {
+        caller.review(&review)?.response()?;
+    }
+    let asked = vault.accept();
+    assert!(asked.is_err(), "{asked:?}");
+    Ok(())
+}
+
 #[test]
 fn refuses_what_is_no_review_with_the_status_that_says_why() -> anyhow::Result<()> {
     let (_cluster, _injector, caller) = ready(&[])?;
