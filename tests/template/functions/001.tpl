@@ -1,0 +1,1 @@
+{{ with secret "secret/data/app/config" }}{{ trimSpace .Data.data.port }}{{ end }}

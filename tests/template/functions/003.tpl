@@ -1,0 +1,1 @@
+{{ with secret "secret/data/app/config" }}{{ .Data.data.hosts | sprig_join "," }} {{ .Data.data.port | sprig_quote }} {{ sprig_upper (.Data.data.port | sprig_toString) }} {{ .Data.data.port | sprig_default 5 }} {{ sprig_kindOf .Data.data.port }} {{ sprig_typeOf .Data.data.port }}{{ end }}

@@ -1,0 +1,1 @@
+{{ replaceAll "a" "b" "banana" }} {{ "banana" | replaceAll "a" "" }}

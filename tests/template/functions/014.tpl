@@ -1,0 +1,1 @@
+{{ toUpper "abcé" }} {{ toLower "ABCÉ" }} {{ toTitle "hello wORLD-foo_bar baz's" }}

@@ -1,0 +1,1 @@
+{{ contains "a" (sprig_list "a" "b") }} {{ sprig_list "a" | contains "b" }} {{ containsAll (sprig_list "a") (sprig_list "a" "b") }} {{ containsAny (sprig_list "z" "a") (sprig_list "a" "b") }} {{ containsNone (sprig_list "z") (sprig_list "a" "b") }} {{ containsNotAll (sprig_list "a" "z") (sprig_list "a" "b") }}

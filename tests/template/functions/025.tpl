@@ -1,0 +1,1 @@
+{{ minimum 1.5 2 }} {{ maximum 1.5 2 }} {{ minimum 2 1.5 }} {{ add (parseUint "5") 3 }} {{ add 3 (parseUint "5") }} {{ printf "%T" (add (parseUint "5") 3) }} {{ printf "%T" (add (parseUint "5") (parseUint "1")) }} {{ subtract 3 (parseUint "1") }}

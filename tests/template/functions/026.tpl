@@ -1,0 +1,1 @@
+{{ parseBool "" }} {{ parseInt "" }} {{ parseFloat "" }} {{ parseJSON "" }} {{ parseUint "" }} {{ parseBool "T" }} {{ parseInt "0x1f" }} {{ parseInt "-12" }} {{ parseFloat "1e3" }} {{ parseBool "0" }}

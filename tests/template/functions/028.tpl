@@ -1,0 +1,1 @@
+{{ parseBool "yes" }}

@@ -1,0 +1,1 @@
+{{ parseJSON "[1,2]" }} {{ parseJSON "5" }} {{ parseJSON "null" }} {{ parseJSON "\"x\"" }}

@@ -1,0 +1,1 @@
+{{ env "FOO" }} {{ mustEnv "FOO" }} [{{ env "NOPE" }}] {{ envOrDefault "NOPE" "d" }} [{{ envOrDefault "EMPTY" "d" }}] {{ mustEnv "EMPTY" }}

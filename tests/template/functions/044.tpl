@@ -1,0 +1,1 @@
+{{ scratch.Set "a" 1 }}{{ scratch.MapSet "a" "b" 1 }}

@@ -1,0 +1,1 @@
+{{ sprig_dict "f" 1.5 "g" 1.0 "h" 1e21 "i" 1e-7 "j" 100000000.0 "k" true "a b" "x" "é" "\u0007\t\\" "e" (sprig_list) "z" (sprig_list (sprig_dict "a" 1) (sprig_dict "b" (sprig_dict "c" "d"))) "" 1 | toTOML }}

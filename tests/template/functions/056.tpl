@@ -1,0 +1,1 @@
+{{ sprig_dict "a" (sprig_list 1 "a") | toTOML }}

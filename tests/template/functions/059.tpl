@@ -1,0 +1,1 @@
+{{ sprig_list 1 | toTOML }}

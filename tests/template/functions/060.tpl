@@ -1,0 +1,1 @@
+{{ toJSON "a<b>&\u2028\u0001\t\"\\/é\u007f" }} {{ toJSON nil }} {{ toJSON 5 }} {{ toJSON (sprig_list) }} {{ toJSONPretty (sprig_list) }} {{ toJSONPretty (sprig_dict) }} {{ toUnescapedJSON "a<b>" }} {{ base64Decode "/w==" | toJSON }}

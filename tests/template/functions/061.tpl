@@ -1,0 +1,1 @@
+{{ parseYAML "a: {b: 1}\n1: x" | toJSON }}

@@ -1,0 +1,1 @@
+{{ parseYAML "1: x" }}

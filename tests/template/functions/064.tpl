@@ -1,0 +1,1 @@
+{{ parseYAML "a: &x 1\nb: *x\n<<: {c: 3}" }}

@@ -1,0 +1,1 @@
+{{ parseYAML "a: b" | toYAML }}

@@ -1,0 +1,1 @@
+{{ toYAML (base64Decode "/w==") }}

@@ -1,0 +1,1 @@
+{{ join "," (sprig_list "a") }}

@@ -1,0 +1,1 @@
+{{ "x" | split "," | printf "%q" }} {{ printf "%q" (sprig_list "a" 1) }} {{ printf "%d" (sprig_list "a" 1) }} {{ printf "%s" (sprig_dict "a" 1) }} {{ printf "%#v" (sprig_list "a" 1) }} {{ printf "%#v" "a" }} {{ printf "%#v" (sprig_dict "a" nil) }} {{ printf "%+v" (sprig_dict "a" 1) }}

@@ -1,0 +1,1 @@
+{{ regexReplaceAll "a" "$" "a" }}|{{ regexReplaceAll "a" "$$" "a" }}|{{ regexReplaceAll "(a)" "$1x" "a" }}|{{ regexReplaceAll "(a)" "${1}x" "a" }}|{{ regexReplaceAll "" "-" "abc" }}|{{ regexReplaceAll "x*" "-" "abxc" }}|{{ regexReplaceAll "(a)" "$0$2" "a" }}

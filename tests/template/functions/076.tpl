@@ -1,0 +1,1 @@
+{{ regexMatch "\\d{3}" "a123" }} {{ regexMatch "(?i)ABC" "abc" }} {{ regexMatch "^\\w+@\\w+\\.com$" "a@b.com" }} {{ regexMatch "[[:alpha:]]+" "é" }} {{ regexMatch "\\pL" "é" }} {{ regexMatch "^\\p{Greek}$" "α" }} {{ regexMatch "a\\z" "a" }} {{ regexMatch "\\Qa.b\\E" "a.b" }}

@@ -1,0 +1,1 @@
+{{ with pkiCert "pki/issue/web" "common_name=a.example.com" "ttl=24h" }}{{ printf "%T" . }} {{ printf "%T" .Data }} {{ printf "%.27s" .Cert }} {{ printf "%.27s" .Data.Key }} {{ printf "%.27s" .CA }} {{ printf "%q" (.Cert | sprig_trunc -3) }}{{ end }}

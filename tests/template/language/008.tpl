@@ -1,0 +1,1 @@
+{{ range loop 5 2 }}{{ . }}{{ else }}e{{ end }}

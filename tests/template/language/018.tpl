@@ -1,0 +1,1 @@
+{{ or true (sprig_fail "no") }} {{ and false (sprig_fail "no") }}

@@ -1,0 +1,1 @@
+{{ executeTemplate "t" 5 }}{{ define "t" }}[{{ . }}]{{ end }}

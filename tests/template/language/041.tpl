@@ -1,0 +1,1 @@
+{{ index (sprig_dict "a" 1) "a" }} {{ index (sprig_dict "a" 1) "b" }} {{ index (sprig_list 1 2) 1 }} {{ index "abc" 1 }} {{ index (sprig_dict "a" (sprig_list 1 2)) "a" 1 }} {{ index (sprig_list 1 2) }}

@@ -1,0 +1,1 @@
+{{ index (sprig_dict "a" 1) 5 }}

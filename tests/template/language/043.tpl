@@ -1,0 +1,1 @@
+{{ index (sprig_list 1) "a" }}

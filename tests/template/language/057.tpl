@@ -1,0 +1,1 @@
+{{ eq (sprig_list 1) (sprig_list 1) }}

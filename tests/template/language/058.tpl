@@ -1,0 +1,1 @@
+{{ eq (sprig_dict "a" 1) 5 }}

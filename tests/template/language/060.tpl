@@ -1,0 +1,1 @@
+{{ eq nil 1 }} {{ eq 1 nil }} {{ ne nil "a" }}

@@ -1,0 +1,1 @@
+{{ trimSpace nil }}

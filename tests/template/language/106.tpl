@@ -1,0 +1,1 @@
+{{ true | not }} {{ not true }} {{ true }} {{ false }}

@@ -1,0 +1,1 @@
+{{ toYAML (sprig_dict "k" "aaaaaaaaaaaaaaaaaaaa bbbbbbbbbbbbbbbbbbbbbbbb cccccccccccccccccccccccccccc ddddddddddddddddddddd eeeeeeeeeeeeeeeeeeee fffffffffffffff") }}

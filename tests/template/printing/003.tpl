@@ -1,0 +1,1 @@
+{{ toYAML (sprig_dict "k" "aaaaaaaaaaaaaaaaaaaa\t bbbbbbbbbbbbbbbbbbbbbbbb cccccccccccccccccccccccccccc ddddddddddddddddddddd eeeeeeeeeeeeeeeeeeee fffffffffffffff") }}

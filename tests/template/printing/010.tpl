@@ -1,0 +1,1 @@
+{{ with secret "/kv1/db/" }}{{ .Data.username }}{{ end }}

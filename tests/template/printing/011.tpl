@@ -1,0 +1,1 @@
+{{ range sprig_list nil }}{{ .x }}{{ end }}

@@ -1,0 +1,1 @@
+{{ range $v := sprig_list nil }}{{ $v }}{{ end }}

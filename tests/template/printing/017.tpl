@@ -1,0 +1,1 @@
+{{ printf "%t|%5t|%v|%d" true false true true }}

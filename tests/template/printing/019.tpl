@@ -1,0 +1,1 @@
+{{ printf "%d %s" 1 }} {{ printf "%d" 1.5 }} {{ printf "%f" 1 }} {{ printf "%s" 1 }} {{ printf "%s" nil }} {{ printf "%d" nil }} {{ printf "%v" nil }} {{ printf "%s" true }} {{ printf "%t" 1 }} {{ printf "no args" 1 2 }}

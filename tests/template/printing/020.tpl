@@ -1,0 +1,1 @@
+{{ printf "%v %d %s %q %x" (sprig_list 1 "a") (sprig_list 1 2) (sprig_list "a" "b") (sprig_list "a" "b") (sprig_list "a" 255) }} {{ printf "%v %+v %s %d" (sprig_dict "b" 1 "a" "x") (sprig_dict "a" 1) (sprig_dict "a" "x") (sprig_dict "a" 5) }} {{ printf "%5v" (sprig_list 1 2) }} {{ printf "%T %T %T" (sprig_list) (sprig_dict) nil }}

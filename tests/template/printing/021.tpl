@@ -1,0 +1,1 @@
+{{ printf "%6.2f%%" 12.3456 }} {{ printf "%+v" "x" }} {{ printf "%#v %#v %#v %#v %#v" 1 1.0 "a" true nil }} {{ printf "%p" 5 }} {{ printf "%w" 5 }} {{ printf "%-05d|%+05d|% 05d" 42 42 42 }} {{ printf "%.3d|%8.3d|%.0d" 5 5 0 }} {{ printf "%x|%X|%b|%o" -255 -255 -5 -8 }}

@@ -1,0 +1,1 @@
+{{ printf "%5c|%-5c|%q|%#U|%+q" 65 65 10 128512 233 }} {{ printf "%s %v" (parseInt "5") (parseFloat "1.5") }} {{ printf "%d %x" (parseUint "5") (parseUint "255") }} {{ printf "%d" "x" }} {{ printf "%!" 5 }} {{ printf "%d" }} {{ printf "%-" }} {{ printf "%é" 5 }} {{ printf "%5" 1 }}

@@ -1,0 +1,1 @@
+{{ with secret "secret/data/app/config" }}{{ if .Auth }}a{{ else }}n{{ end }} {{ eq .Auth nil }} {{ printf "%v %+v %s" .Auth .WrapInfo .Warnings }} {{ toJSON .Auth }} {{ len .LeaseID }} {{ sprig_empty .Auth }} {{ sprig_default "x" .Auth }}{{ end }}

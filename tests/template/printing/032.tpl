@@ -1,0 +1,1 @@
+{{ (sprig_split "," "a")._9 | printf "%q" }} {{ index (sprig_split "," "a") "_9" | printf "%q" }}

@@ -1,0 +1,1 @@
+{{ $x := (sprig_dict "a" nil).a }}{{ $x.b }}

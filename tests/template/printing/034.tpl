@@ -1,0 +1,1 @@
+{{ ((sprig_dict "a" nil).a).b }}

@@ -1,0 +1,1 @@
+{{ if (sprig_dict "a" nil).a.b }}x{{ end }}

@@ -1,0 +1,1 @@
+{{ len (index (sprig_dict) "a") }}

@@ -1,0 +1,1 @@
+{{ range (sprig_dict).nope }}x{{ else }}e{{ end }}

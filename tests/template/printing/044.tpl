@@ -1,0 +1,1 @@
+{{ range sprig_list 1 }}{{ else }}{{ break }}{{ end }}

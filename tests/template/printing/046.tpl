@@ -1,0 +1,1 @@
+{{ eq "a" "b" "a" }} {{ ne "a" "a" }} {{ eq true "true" }}

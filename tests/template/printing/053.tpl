@@ -1,0 +1,1 @@
+{{ .x | sprig_default "d" }} {{ .x.y.z | sprig_default "d" }}

@@ -1,0 +1,1 @@
+{{ splitToMap "" "=" "a=1" }} {{ splitToMap "," "" "a=1" }}

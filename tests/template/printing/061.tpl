@@ -1,0 +1,1 @@
+{{ toTitle "éa" }} {{ sprig_title "éa b" }} {{ sprig_trunc 1 "é" | len }}

@@ -1,0 +1,1 @@
+{{ base64Encode 5 }}

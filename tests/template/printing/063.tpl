@@ -1,0 +1,1 @@
+{{ base64Encode (sprig_toString 5) }} {{ sprig_b64enc "é" }} {{ md5sum "" }}

@@ -1,0 +1,1 @@
+{{ $d := sprig_dict }}{{ range sprig_list "a" "b" }}{{ $_ := sprig_set $d . (sprig_upper .) }}{{ end }}{{ toJSON $d }} {{ sprig_set $d "x" nil | toJSON }} {{ sprig_keys (sprig_dict "z" 1) }} {{ sprig_get $d "nope" | printf "%T" }}

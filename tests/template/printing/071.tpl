@@ -1,0 +1,1 @@
+{{ sprig_trunc -9 "abc" }} {{ sprig_trunc 0 "abc" }}| {{ sprig_abbrev 3 "abcdef" }} {{ sprig_abbrev 4 "abcdef" }} {{ sprig_indent 0 "a" }} {{ sprig_nindent 0 "a" | printf "%q" }} {{ sprig_initials "a b-c" }} {{ sprig_splitn "," 0 "a,b" }} {{ sprig_splitn "," -1 "a,b" }}

@@ -1,0 +1,1 @@
+{{ sprig_has (sprig_list) 1 }}

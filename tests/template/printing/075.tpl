@@ -1,0 +1,1 @@
+{{ sprig_join 5 "a" }}

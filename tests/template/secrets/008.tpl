@@ -1,0 +1,1 @@
+{{ with secret "secret/data/app/config" }}{{ printf "%T" .Data.data.port }} {{ printf "%T" .Data.data.hosts }} {{ printf "%T" .Data.data }} {{ printf "%T" . }} {{ printf "%T" .LeaseDuration }} {{ printf "%T" .Data }} {{ printf "%T" .Auth }} {{ printf "%T" .WrapInfo }} {{ printf "%T" .Warnings }}{{ end }}

@@ -1,0 +1,1 @@
+{{ with secret "secret/data/app/config" }}{{ sprig_add .Data.data.port 1 }} {{ sprig_int .Data.data.port }} {{ sprig_float64 .Data.data.ratio }} {{ .Data.data.big }} {{ sprig_int64 .Data.data.big }}{{ end }}

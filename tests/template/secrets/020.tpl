@@ -1,0 +1,1 @@
+{{ with secret "secret/data/app/config" }}{{ .Data.data.username.deeper }}{{ end }}

@@ -1,0 +1,1 @@
+{{ $s := secret "kv1/db" }}{{ $s.Data.username }}

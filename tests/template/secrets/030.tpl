@@ -1,0 +1,1 @@
+{{ range secrets "kv1/" }}{{ . }};{{ end }}

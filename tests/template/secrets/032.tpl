@@ -1,0 +1,1 @@
+{{ range secrets "secret/metadata/app" }}{{ . }};{{ end }} {{ printf "%T" (secrets "kv1") }}

@@ -1,0 +1,1 @@
+{{ with pkiCert "pki/issue/web" "common_name=a.example.com" "ttl=24h" }}{{ len .Cert }} {{ len .Key }} {{ len .CA }} {{ printf "%T" . }} {{ printf "%T" .CAChain }} {{ len .CAChain }} {{ printf "%.27s" .Cert }}{{ end }}

@@ -1,0 +1,1 @@
+{{ sprig_empty "" }} {{ sprig_empty nil }} {{ sprig_empty 0.0 }} {{ sprig_empty "a" }} {{ sprig_coalesce "" 0 nil "x" }} {{ sprig_coalesce "" }} {{ sprig_ternary "y" "n" true }} {{ true | sprig_ternary 1 2 }} {{ sprig_all 1 "" }} {{ sprig_any 0 "a" }}

@@ -1,0 +1,1 @@
+{{ sprig_upper "aé" }} {{ sprig_lower "AÉ" }} {{ sprig_title "hello wORLD o'neil a-b a_b" }} {{ sprig_untitle "Hello World" }} {{ sprig_trim " a " }}| {{ sprig_trimAll "$" "$5.00$" }} {{ sprig_trimSuffix "-" "a-" }} {{ sprig_trimPrefix "-" "-a" }} {{ sprig_nospace " a b\tc " }} {{ sprig_initials "First Try" }} {{ sprig_swapcase "aBc D" }}

@@ -1,0 +1,1 @@
+{{ sprig_trunc 3 "abcdef" }} {{ sprig_trunc -3 "abcdef" }} {{ sprig_trunc 30 "abc" }} {{ sprig_trunc 2 "éa" | printf "%q" }} {{ sprig_substr 1 3 "abcdef" }} {{ sprig_substr -1 3 "abcdef" }} {{ sprig_substr 2 -1 "abcdef" }} {{ sprig_substr 1 99 "abc" }} {{ sprig_repeat 3 "ab" }} {{ sprig_replace " " "-" "a b c" }}

@@ -1,0 +1,1 @@
+{{ sprig_substr 5 2 "abc" }}

@@ -1,0 +1,1 @@
+{{ sprig_contains "a" "abc" }} {{ sprig_hasPrefix "a" "abc" }} {{ sprig_hasSuffix "c" "abc" }} {{ sprig_cat "a" 1 nil "b" }} {{ sprig_indent 2 "a\nb" }} {{ sprig_nindent 2 "a\nb" }} {{ sprig_plural "one" "many" 2 }} {{ sprig_snakecase "FirstName HTTPServer" }} {{ sprig_camelcase "http_server-x" }} {{ sprig_kebabcase "FirstName" }} {{ sprig_abbrev 5 "hello world" }}

@@ -1,0 +1,1 @@
+{{ sprig_toString 5 }} {{ sprig_toString 1.5 }} {{ sprig_toString nil }} {{ sprig_toString true }} {{ sprig_toString (sprig_list 1) }} {{ sprig_toStrings (sprig_list 1 nil "a") }} {{ printf "%T" (sprig_toStrings (sprig_list 1)) }} {{ sprig_toString 1e6 }} {{ sprig_toString 100000000.0 }}

@@ -1,0 +1,1 @@
+{{ sprig_splitList "," "a,b" }} {{ (sprig_split "," "a,b")._1 }} {{ sprig_split "," "a,b" }} {{ sprig_splitn "," 2 "a,b,c" }} {{ printf "%T" (sprig_split "," "a") }} {{ printf "%T" (sprig_splitList "," "a") }}

@@ -1,0 +1,1 @@
+{{ sprig_merge (sprig_dict "a" 1 "n" (sprig_dict "x" 1)) (sprig_dict "a" 2 "b" 3 "n" (sprig_dict "x" 9 "y" 2)) }} {{ sprig_mergeOverwrite (sprig_dict "a" 1 "n" (sprig_dict "x" 1)) (sprig_dict "a" 2 "b" 3 "n" (sprig_dict "y" 2)) }} {{ sprig_merge (sprig_dict "a" 0) (sprig_dict "a" 5) }}

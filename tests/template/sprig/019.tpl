@@ -1,0 +1,1 @@
+{{ sprig_int "5" }} {{ sprig_int "x" }} {{ sprig_int 1.9 }} {{ sprig_int64 "0x10" }} {{ sprig_float64 "1.5" }} {{ sprig_int nil }} {{ sprig_int true }} {{ sprig_atoi "7" }} {{ sprig_atoi "x" }} {{ sprig_toDecimal "0777" }} {{ printf "%T %T" (sprig_int 5) (sprig_int64 5) }} {{ sprig_int "010" }} {{ sprig_int "5.5" }} {{ sprig_int "" }} {{ sprig_int "-3" }} {{ sprig_int " 5" }}

@@ -1,0 +1,1 @@
+{{ sprig_toJson (sprig_dict "a" "<b>" "c" 1.0) }} {{ sprig_toPrettyJson (sprig_dict "a" 1) }} {{ sprig_toRawJson "<b>" }} {{ sprig_fromJson "{\"a\":1}" }} {{ sprig_fromJson "{" }} {{ (sprig_fromJson "[1,\"a\"]") }} {{ printf "%T" (sprig_fromJson "1") }} {{ sprig_mustToJson 1 }}

@@ -1,0 +1,1 @@
+{{ sprig_env "FOO" }} {{ sprig_expandenv "a $FOO ${FOO} $NOPE" }}

@@ -1,0 +1,1 @@
+{{ sprig_now | sprig_date "2006" }} {{ sprig_date "2006-01-02" 0 }} {{ sprig_dateInZone "2006-01-02 15:04:05" 0 "UTC" }} {{ sprig_htmlDate 0 }} {{ sprig_unixEpoch (sprig_now) | len }} {{ sprig_date "Mon Jan _2 15:04:05.000 MST -0700 Z07:00 PM Monday January 3:04 06 1 2 pm" 1514678400 }}

@@ -1,0 +1,1 @@
+{{ sprig_list }} {{ sprig_values (sprig_dict "a" 1) }}

@@ -1,0 +1,1 @@
+{{ sprig_upper 5 }}

@@ -1,0 +1,1 @@
+{{ $n := 3 }}{{ sprig_repeat $n "a" }}

@@ -1,0 +1,1 @@
+{{ $n := add 1 2 }}{{ sprig_repeat $n "a" }}

@@ -1,0 +1,1 @@
+{{ sprig_repeat (sprig_int 2) "a" }} {{ sprig_indent (len "ab") "x" }}

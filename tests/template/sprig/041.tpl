@@ -1,0 +1,1 @@
+{{ sprig_hasKey (parseYAML "a: 1") "a" }}

@@ -1,0 +1,1 @@
+{{ with secret "secret/data/app/config" }}{{ .Data.data.port | toString }}{{ end }}
