@@ -1,1 +1,1 @@
-{{ with pkiCert "pki/issue/web" "common_name=a.example.com" "ttl=24h" }}{{ toJSON . | len }} {{ . | print | sprig_trunc 30 }} {{ eq .Cert .Data.Cert }}{{ end }}
+{{ with pkiCert "pki/issue/web" "common_name=a.example.com" "ttl=24h" }}{{ toJSON . | sprig_trunc 30 }} {{ . | print | sprig_trunc 30 }} {{ eq .Cert .Data.Cert }}{{ end }}
