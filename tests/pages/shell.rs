@@ -1,5 +1,7 @@
 //! Blocks that run, each page's in its own room and in their order, and what they print.
 
+use std::process::Command;
+
 use crate::blocks::{self, Use};
 use crate::markdown::{self, Block, Page};
 use crate::room::Room;
@@ -28,6 +30,10 @@ fn play(page: &Page, count: &mut usize) -> anyhow::Result<()> {
         match used {
             Use::Run | Use::Application | Use::Serve => {
                 *count += 1;
+                if lacks_curl(block) {
+                    said = None;
+                    continue;
+                }
                 if room.is_none() {
                     room = Some(Room::new(&page.name)?);
                 }
@@ -65,6 +71,23 @@ fn play(page: &Page, count: &mut usize) -> anyhow::Result<()> {
         }
     }
     room.map_or(Ok(()), Room::close)
+}
+
+/// Pages show it, for readers know it; not every machine has it. Continuous integration does.
+#[expect(
+    clippy::print_stderr,
+    reason = "a test that checks nothing has to say so"
+)]
+fn lacks_curl(block: &Block) -> bool {
+    let names_it = crate::named::commands(&block.text)
+        .any(|words| words.first().is_some_and(|word| word == "curl"));
+    let lacks = names_it
+        && std::env::var_os("CI").is_none()
+        && Command::new("curl").arg("--version").output().is_err();
+    if lacks {
+        eprintln!("SKIPPED: {}: no curl here", block.place());
+    }
+    lacks
 }
 
 /// `inject --diff` ends with 1 where something changes, and `lint` where something is wrong.
