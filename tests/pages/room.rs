@@ -239,7 +239,8 @@ pub(crate) fn agent() -> anyhow::Result<PathBuf> {
             .with_context(|| format!("{} is not there: {advice}", path.display()))
     };
     let made_at = made(&agent)?;
-    let list = std::fs::read_to_string(agent.with_extension("d")).context(advice)?;
+    // cargo writes it where the program is asked for, and not where tests of its package are, which bring it up to date.
+    let list = std::fs::read_to_string(agent.with_extension("d")).unwrap_or_default();
     let sources = list.split_once(':').map_or("", |(_, sources)| sources);
     for source in sources.split_whitespace() {
         anyhow::ensure!(
